@@ -1,0 +1,45 @@
+/* ingest/encode.h - bytes in any encoding to UTF-8
+ *
+ * In this order, the first that fits:
+ *   1. a byte-order mark: UTF-8, UTF-16 or UTF-32, either byte order; the mark is dropped
+ *   2. well-formed UTF-8 without NUL: taken as it is.  A detector is never asked about such bytes
+ *   3. NUL bytes: UTF-16 or UTF-32 without a mark when the zeros stand where such text has them and
+ *      every unit is well-formed; anything else is binary
+ *   4. uchardet's answer, when iconv converts every byte with it
+ *   5. Windows-1252 (the five bytes it leaves out become the C1 controls they are in Latin-1)
+ * Bytes whose first 64 KiB are mostly control characters are binary although they hold no NUL.
+ *
+ * UTF-8 with a few broken characters among many good ones is text with damage, not another
+ * encoding: each bad byte becomes U+FFFD and the count is reported.
+ *
+ * UTF-16, UTF-32, Latin-1 and Windows-1252 are decoded here; only the rest needs iconv, which may
+ * load modules from disk and therefore does nothing inside the sandbox.
+ */
+#ifndef INGEST_ENCODE_H
+#define INGEST_ENCODE_H
+
+#include "base/buf.h"
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct encoding {
+	char     name[32];	/* "UTF-8", "UTF-16LE", "SHIFT_JIS", "WINDOWS-1252" */
+	bool     had_bom;
+	bool     guessed;	/* by uchardet or by falling through to the last resort */
+	uint64_t n_replaced;	/* characters that became U+FFFD */
+};
+
+/* Append the UTF-8 form of bytes to out.  ERR_MISMATCH: binary, the message says what showed it
+ * ("binary: NUL byte at offset 12"); out is then unchanged.  ERR_NOMEM. */
+int encode_to_utf8(struct buf *out, struct encoding *enc, const void *bytes, size_t n,
+		   struct err *e);
+
+/* The same from an encoding somebody named (an HTML meta element, an XML declaration).  A name
+ * nobody knows, or bytes that contradict it, fall back to encode_to_utf8. */
+int encode_from(struct buf *out, struct encoding *enc, const char *name, const void *bytes,
+		size_t n, struct err *e);
+
+#endif

@@ -1,0 +1,71 @@
+/* ingest/sandbox.h - run a parser where it can do no harm
+ *
+ *   caller ──socket──► helper ──fork──► child: limits, filter, then one job, then exit
+ *      └── memfd in ────────────────────► │
+ *      ◄── memfd out ──────────────────── ┘
+ *
+ * The helper is forked once, closes every descriptor but its socket, leaves the terminal and stays
+ * single-threaded, so that forking a child per document is safe in a threaded program and costs
+ * a fraction of a millisecond.  A child sees one document and dies: what a hostile file does to it
+ * cannot reach the next file.
+ *
+ * A job is a function, or a program to exec.  Around both stand
+ *   - no_new_privs and a seccomp allow-list: no socket, no process, no file opened for writing,
+ *     no signal to others; a function may open no file at all; refused calls give an error
+ *   - RLIMIT_CPU, RLIMIT_AS, RLIMIT_FSIZE (the output), RLIMIT_NOFILE, RLIMIT_CORE 0
+ *   - a wall clock, kept by the helper
+ *
+ * A function's answer is framed, and nothing in the frame is believed:
+ *
+ *      0  8  "FOLIOANS"     24  8  payload bytes     little-endian; msg and payload follow, and
+ *      8  4  code           32 16  XXH3-128 of        together they are all of the file
+ *     12  4  zero               msg and payload
+ *     16  8  msg bytes
+ *
+ * Threads: one sandbox_run at a time per sandbox.
+ */
+#ifndef INGEST_SANDBOX_H
+#define INGEST_SANDBOX_H
+
+#include "base/buf.h"
+#include "base/err.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* in is [n] bytes, arg what the caller of sandbox_run gave.  Append the answer to out, return 0 or
+ * an ERR_* with a message, which the caller of sandbox_run gets. */
+typedef int sandbox_fn(const uint8_t *in, size_t n, const char *arg, struct buf *out,
+		       struct err *e);
+
+struct sandbox_job {
+	const char        *name;	/* for messages: "html" */
+	sandbox_fn        *fn;		/* or NULL and */
+	const char *const *argv;	/* a program by absolute path; the document is stdin, seekable,
+					   the answer stdout */
+};
+
+struct sandbox_limit {
+	uint64_t memory;	/* bytes of address space on top of what the helper has */
+	uint64_t output;	/* bytes */
+	unsigned cpu_seconds;
+	unsigned wall_seconds;
+};
+
+struct sandbox;
+
+/* jobs[n_job] is copied, its strings and argv are borrowed until sandbox_free. */
+int sandbox_new(struct sandbox **out, const struct sandbox_job *jobs, size_t n_job, struct err *e);
+
+/* Run jobs[job] on in and append its answer to out.  arg is at most 200 bytes.
+ *   ERR_CORRUPT  killed by a limit or a fault; msg says which: "html extractor stopped after 30 s
+ *                of CPU", "... wanted more than 1024 MiB of memory", "... crashed (signal 11)"
+ *   a job's own error, with its message.  A program that exits with a status other than 0 is
+ *   ERR_MISMATCH with its first line on stderr as message and *status (may be NULL) set. */
+int sandbox_run(struct sandbox *s, size_t job, const char *arg, const void *in, size_t n,
+		const struct sandbox_limit *lim, struct buf *out, int *status, struct err *e);
+
+/* NULL is fine. */
+void sandbox_free(struct sandbox *s);
+
+#endif
