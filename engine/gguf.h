@@ -6,8 +6,9 @@
  *
  * INVARIANTS, each checked by gguf_open before anything is handed out
  *   (1) Every string, array and tensor lies inside its file; products of sizes did not overflow.
- *   (2) Tensor names are unique, offsets are multiples of the alignment, tensors do not overlap.
- *   (3) Every tensor type is one of quant.h; its first dimension is a multiple of the block.
+ *   (2) Tensor names are unique, also over parts; so are keys.  Offsets are multiples of the alignment
+ *       (8 or more: elements of F32 and F16 tensors may be read in place); tensors do not overlap.
+ *   (3) Every tensor type is one of quant.h; its first dimension is a multiple of the block, none is 0.
  *   (4) A split model has all its parts, each once, and they agree on the count.
  * A file that breaks one is refused with ERR_MODEL and a message with field, offset and reason.
  * A file shortened after opening raises SIGBUS like any mapping; cmd/ turns that into exit 12 or 13.
@@ -48,6 +49,9 @@ struct gguf;
 
 /* path is a single file or any part of a split one (NAME-00001-of-00003.gguf).  The caller closes. */
 int gguf_open(struct gguf **out, const char *path, struct err *e);
+/* The same checks on bytes in memory, borrowed until close; name is for messages.  A split model is
+ * refused: its other parts are files. */
+int gguf_open_mem(struct gguf **out, const char *name, const void *data, size_t n, struct err *e);
 void gguf_close(struct gguf *g);
 
 /* The path given to open; borrowed until close. */
@@ -55,8 +59,9 @@ const char *gguf_path(const struct gguf *g);
 uint64_t gguf_file_bytes(const struct gguf *g);		/* all parts together */
 int gguf_n_part(const struct gguf *g);
 
-/* Keys.  Each getter returns false, leaving *out alone, when the key is missing or has another
- * type; integers of any width and sign are accepted when the value fits. */
+/* Keys; a split model's are those of its first part.  Each getter returns false, leaving *out alone,
+ * when the key is missing or has another type; integers of any width and sign are accepted when the
+ * value fits, and f64 where f32 is asked for.  Elements of a bool array are integers 0 and 1. */
 bool gguf_get_u32(const struct gguf *g, const char *key, uint32_t *out);
 bool gguf_get_u64(const struct gguf *g, const char *key, uint64_t *out);
 bool gguf_get_f32(const struct gguf *g, const char *key, float *out);
