@@ -2,18 +2,20 @@
  *
  * In this order, the first that fits:
  *   1. a byte-order mark: UTF-8, UTF-16 or UTF-32, either byte order; the mark is dropped
- *   2. well-formed UTF-8 without NUL: taken as it is.  A detector is never asked about such bytes
- *   3. NUL bytes: UTF-16 or UTF-32 without a mark when the zeros stand where such text has them and
- *      every unit is well-formed; anything else is binary
- *   4. uchardet's answer, when iconv converts every byte with it
- *   5. Windows-1252 (the five bytes it leaves out become the C1 controls they are in Latin-1)
- * Bytes whose first 64 KiB are mostly control characters are binary although they hold no NUL.
- *
- * UTF-8 with a few broken characters among many good ones is text with damage, not another
- * encoding: each bad byte becomes U+FFFD and the count is reported.
+ *   2. well-formed UTF-8 without NUL: taken as it is.  A detector is never asked about such bytes.
+ *      (7-bit text with the escapes of ISO-2022-JP is that instead)
+ *   3. NUL bytes: UTF-16 or UTF-32 without a mark when every unit is a character that text has and
+ *      blanks or ASCII letters are among them; anything else is binary
+ *   4. UTF-8 with fewer bad bytes than a tenth of its good longer characters is text with damage,
+ *      not another encoding: each bad byte becomes U+FFFD and the count is reported
+ *   5. uchardet's answer, when iconv converts all with it but one byte in 512, or one in all
+ *   6. Windows-1252 (the five bytes it leaves out become the C1 controls they are in Latin-1)
+ * Binary, too, are bytes whose first 64 KiB hold more control characters than text does: three in
+ * ten of well-formed UTF-8, one in twenty of anything else.
  *
  * UTF-16, UTF-32, Latin-1 and Windows-1252 are decoded here; only the rest needs iconv, which may
- * load modules from disk and therefore does nothing inside the sandbox.
+ * load modules from disk and therefore does nothing inside the sandbox; and only encodings in a
+ * list of ours, so that no stranger's bytes reach a rare converter.
  */
 #ifndef INGEST_ENCODE_H
 #define INGEST_ENCODE_H
