@@ -84,7 +84,7 @@ static int get_u64(struct reader *r, uint64_t *out)
 static int get_str(struct reader *r, struct gguf_str *out)
 {
 	size_t at = r->pos;
-	uint64_t n;
+	uint64_t n = 0;
 	int rc = get_u64(r, &n);
 
 	if (rc)
@@ -179,7 +179,7 @@ static int read_fixed(struct reader *r, struct gguf_kv *kv)
 static int read_value(struct reader *r, struct gguf_kv *kv)
 {
 	size_t at = r->pos;
-	uint32_t type;
+	uint32_t type = 0;
 	int rc = get_u32(r, &type);
 
 	if (rc)
