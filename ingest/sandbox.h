@@ -17,12 +17,13 @@
  *
  * A function's answer is framed, and nothing in the frame is believed:
  *
- *      0  8  "FOLIOANS"     24  8  payload bytes     little-endian; msg and payload follow, and
- *      8  4  code           32 16  XXH3-128 of        together they are all of the file
- *     12  4  zero               msg and payload
- *     16  8  msg bytes
+ *      0  8  "FOLIOANS"     16  8  body bytes          little-endian; the body follows and ends
+ *      8  4  code           24 16  XXH3-128 of body    the file: the answer when code is 0, else
+ *     12  4  zero                                      the message
  *
- * Threads: one sandbox_run at a time per sandbox.
+ * Where the kernel refuses memfd_create or seccomp nothing runs: jobs fail with ERR_IO.
+ *
+ * Threads: one call at a time per sandbox.
  */
 #ifndef INGEST_SANDBOX_H
 #define INGEST_SANDBOX_H
@@ -64,6 +65,18 @@ int sandbox_new(struct sandbox **out, const struct sandbox_job *jobs, size_t n_j
  *   ERR_MISMATCH with its first line on stderr as message and *status (may be NULL) set. */
 int sandbox_run(struct sandbox *s, size_t job, const char *arg, const void *in, size_t n,
 		const struct sandbox_limit *lim, struct buf *out, int *status, struct err *e);
+
+/* Start a program job that stays: *fd is a socket to its stdin and stdout, borrowed until
+ * sandbox_stop.  One at a time per sandbox.  wall_seconds plays no part: whoever talks to it keeps
+ * the clock.  ERR_INVALID when one runs already, ERR_IO. */
+int sandbox_spawn(struct sandbox *s, size_t job, const struct sandbox_limit *lim, int *fd,
+		  struct err *e);
+/* End it, if there is one, by SIGKILL. */
+void sandbox_stop(struct sandbox *s);
+
+/* For allocators that cannot fail: ends a child so that the caller of sandbox_run reads that it
+ * wanted too much memory.  Outside a child it aborts. */
+_Noreturn void sandbox_out_of_memory(void);
 
 /* NULL is fine. */
 void sandbox_free(struct sandbox *s);

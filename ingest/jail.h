@@ -1,0 +1,23 @@
+/* ingest/jail.h - what a sandboxed child does to itself before it touches a document
+ *
+ * Limits and filters of sandbox.h, in a file of their own because they are a list of system calls
+ * and nothing else.  Called once, in a child that is about to run its job; there is no way back.
+ */
+#ifndef INGEST_JAIL_H
+#define INGEST_JAIL_H
+
+#include "ingest/sandbox.h"
+
+#include <stdbool.h>
+
+/* Set the rlimits.  fresh: an exec follows, so the address space counts from nothing. */
+bool jail_limits(const struct sandbox_limit *lim, bool fresh);
+
+/* For a job inside this program: memory, its two open files, time.  No path can be opened. */
+bool jail_filter_function(void);
+
+/* For a program: the same and execve, reading files, what the dynamic linker and libc ask for.
+ * Nothing opened for writing, no socket, no process, no signal to others. */
+bool jail_filter_program(void);
+
+#endif
