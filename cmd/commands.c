@@ -1,0 +1,60 @@
+/* The table of commands and the options all of them share.  A new command adds its struct here and
+ * its declaration to commands.h; help, completions and the manual check follow. */
+#include "config.h"
+
+#include "cmd/commands.h"
+#include "cmd/ctx.h"
+
+#define G(field) OPT_AT(struct globals, field)
+
+const struct opt global_opts[] = {
+	{ "library", 'L', OPT_STR, G(library), "DIR",
+	  .help = "the library itself; without it the nearest .folio upwards, else the default one",
+	  .env = "FOLIO_LIBRARY" },
+	{ "model", 'm', OPT_STR, G(model), "NAME|FILE", .help = "model to use", .env = "FOLIO_MODEL" },
+	{ "threads", 'j', OPT_INT, G(threads), "N",
+	  .help = "threads to use; without it all cores this process may run on", .env = "FOLIO_THREADS",
+	  .key = "core.threads" },
+	{ "kernels", 0, OPT_ENUM, G(kernels), "auto|ref",
+	  .help = "fastest kernels for this processor, or the plain C reference", .def = "auto",
+	  .env = "FOLIO_KERNELS", .key = "core.kernels" },
+	{ "quiet", 'q', OPT_FLAG, G(quiet), NULL, .help = "no progress, no remarks" },
+	{ "verbose", 'v', OPT_COUNT, G(verbose), NULL, .help = "say more; may be repeated" },
+	{ "json", 0, OPT_FLAG, G(json), NULL, .help = "one versioned JSON document on stdout" },
+	{ "jsonl", 0, OPT_FLAG, G(jsonl), NULL, .help = "the same as a stream of events, one per line" },
+	{ "color", 0, OPT_ENUM, G(color), "auto|always|never", .help = "when to use colour", .def = "auto",
+	  .env = "FOLIO_COLOR", .key = "core.color" },
+	{ "progress", 0, OPT_ENUM, G(progress), "auto|plain|json|none",
+	  .help = "a bar on a terminal, lines, JSON lines, or nothing; on stderr", .def = "auto",
+	  .env = "FOLIO_PROGRESS", .key = "core.progress" },
+	{ "no-pager", 0, OPT_FLAG, G(no_pager), NULL, .help = "never send long output through a pager" },
+	{ "yes", 'y', OPT_FLAG, G(yes), NULL, .help = "answer yes to every question" },
+	{ "config", 0, OPT_STR, G(config), "FILE", .help = "read this file instead of the user's own",
+	  .env = "FOLIO_CONFIG" },
+	{ "no-config", 0, OPT_FLAG, G(no_config), NULL, .help = "read no configuration file" },
+	{ "trust-library", 0, OPT_FLAG, G(trust_library), NULL,
+	  .help = "use a library that belongs to another user or is tracked by git" },
+	{ "help", 'h', OPT_FLAG, G(help), NULL, .help = "explain the command" },
+	{ "version", 0, OPT_FLAG, G(version), NULL, .help = "print the version" },
+	OPT_END
+};
+
+const struct cmd commands[] = {
+	{ .name = "doctor", .args = "", .summary = "what this machine and this installation offer",
+	  .group = "Looking after folio",
+	  .more = "Prints processor features and the kernels chosen for them, whether io_uring "
+		  "works and why not, the libraries folio is built with, the programs it calls, the "
+		  "models installed and the free disk space. Exits with 2 when something folio "
+		  "cannot work without is missing.",
+	  .run = cmd_doctor },
+	{ .name = "config", .summary = "read and write settings", .group = "Looking after folio",
+	  .sub = config_commands },
+	{ .name = "completion", .args = "bash|zsh|fish",
+	  .summary = "print a completion script for a shell", .group = "Looking after folio",
+	  .more = "For the running shell: source <(folio completion bash). `make install` puts the "
+		  "scripts where the shells look for them.",
+	  .min_args = 1, .max_args = 1, .run = cmd_completion },
+	{ .name = "help", .args = "[COMMAND]", .summary = "explain folio or a command",
+	  .group = "Looking after folio", .max_args = 2, .run = cmd_help },
+	{ 0 }
+};

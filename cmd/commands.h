@@ -1,0 +1,14 @@
+/* cmd/commands.h - the commands, one file each: cmd_NAME.c */
+#ifndef CMD_COMMANDS_H
+#define CMD_COMMANDS_H
+
+#include "cmd/opt.h"
+
+int cmd_completion(struct ctx *c, int argc, char **argv);
+int cmd_doctor(struct ctx *c, int argc, char **argv);
+int cmd_help(struct ctx *c, int argc, char **argv);
+
+/* Groups of commands, each ending with a NULL name. */
+extern const struct cmd config_commands[];
+
+#endif

@@ -1,0 +1,394 @@
+#include "config.h"
+
+#include "cmd/paths.h"
+
+#include "base/file.h"
+#include "cmd/settings.h"
+#include "cmd/ctx.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <git2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* $XDG_DATA_HOME/folio/leaf */
+static char *data_path(const char *leaf)
+{
+	const char *xdg = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+	struct buf b = { 0 };
+
+	if (xdg && xdg[0] == '/')
+		buf_addf(&b, "%s/folio/%s", xdg, leaf);
+	else if (home && *home)
+		buf_addf(&b, "%s/.local/share/folio/%s", home, leaf);
+	return buf_take(&b);
+}
+
+static bool is_folder(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st) && S_ISDIR(st.st_mode);
+}
+
+/* --- the library --- */
+
+/* The nearest folder at or above the working one that holds .folio; NULL when none does. */
+static char *nearest(void)
+{
+	char *dir = getcwd(NULL, 0), *lib, *slash;
+
+	while (dir && *dir) {
+		lib = path_join(dir, ".folio");
+		if (!lib || is_folder(lib)) {
+			free(dir);
+			return lib;
+		}
+		free(lib);
+		if (!dir[1])
+			break;
+		slash = strrchr(dir, '/');
+		slash[slash == dir] = '\0';
+	}
+	free(dir);
+	return NULL;
+}
+
+/* The index of the repository whose work tree is dir; NULL when dir is none.  .git may be a file
+ * that names the folder. */
+static char *index_of(const char *dir)
+{
+	char *dot = path_join(dir, ".git"), *index = NULL;
+	struct buf b = { 0 };
+	struct stat st;
+
+	if (!dot || stat(dot, &st) < 0) {
+		free(dot);
+		return NULL;
+	}
+	if (S_ISDIR(st.st_mode)) {
+		index = path_join(dot, "index");
+	} else if (!file_read(&b, dot, 8192, NULL) && b.len > 8 && !memcmp(b.data, "gitdir: ", 8)) {
+		char *target = b.data + 8, *whole;
+
+		target[strcspn(target, "\r\n")] = '\0';
+		whole = target[0] == '/' ? strdup(target) : path_join(dir, target);
+		index = whole ? path_join(whole, "index") : NULL;
+		free(whole);
+	}
+	buf_release(&b);
+	free(dot);
+	return index;
+}
+
+/* Does the index list files below rel?  1, 0, or -1 when it cannot be read. */
+static int index_lists(const char *index, const char *rel)
+{
+	git_index *git = NULL;
+	size_t at;
+	int answer = -1;
+
+	if (access(index, F_OK) < 0)
+		return 0;
+	git_libgit2_init();
+	if (!git_index_open(&git, index))
+		answer = git_index_find_prefix(&at, git, rel) == 0;
+	git_index_free(git);
+	git_libgit2_shutdown();
+	return answer;
+}
+
+static int tracked(const char *real)
+{
+	char *dir = strdup(real), *slash;
+	struct buf rel = { 0 };
+	int answer = 0;
+
+	while (dir && (slash = strrchr(dir, '/')) && !answer) {
+		char *index;
+
+		*slash = '\0';
+		buf_clear(&rel);
+		buf_addf(&rel, "%s/", real + (slash - dir) + 1);
+		index = index_of(*dir ? dir : "/");
+		if (index && !rel.failed)
+			answer = index_lists(index, rel.data);
+		if (index) {	/* repositories above this one do not see into it */
+			free(index);
+			break;
+		}
+	}
+	buf_release(&rel);
+	free(dir);
+	return answer;
+}
+
+static int trust(const char *path, struct err *e)
+{
+	static const char how[] = "pass --trust-library if you know where it comes from";
+	char *real = realpath(path, NULL);
+	struct stat st;
+	int rc = 0, t;
+
+	if (!real || stat(real, &st) < 0) {
+		rc = err_set(e, ERR_IO, "cannot look at library '%s': %s", path, strerror(errno));
+		free(real);
+		return rc;
+	}
+	if (st.st_uid != geteuid()) {
+		err_set(e, ERR_INVALID, "library '%s' belongs to another user (uid %ld)", path,
+			(long)st.st_uid);
+		rc = err_hint(e, ERR_INVALID, "%s", how);
+	} else if ((t = tracked(real)) != 0) {
+		err_set(e, ERR_INVALID, t > 0 ? "library '%s' is tracked by git, so it came with the "
+			"repository" : "cannot tell whether library '%s' is tracked by git: its "
+			"index cannot be read", path);
+		rc = err_hint(e, ERR_INVALID, "%s", how);
+	}
+	free(real);
+	return rc;
+}
+
+int library_find(struct ctx *c, struct library_place *out, struct err *e)
+{
+	const char *env = getenv("FOLIO_LIBRARY");
+	int rc = 0;
+
+	*out = (struct library_place){ 0 };
+	if (c->g.library) {
+		out->path = strdup(c->g.library);
+		out->why = env && c->g.library == env ? "$FOLIO_LIBRARY" : "-L";
+	} else if ((out->path = nearest())) {
+		out->why = "found above this folder";
+	} else {
+		out->path = data_path("default");
+		out->why = "default";
+	}
+	if (!out->path) {
+		err_set(e, ERR_INVALID, "there is no place for a library");
+		return err_hint(e, ERR_INVALID, "set HOME or XDG_DATA_HOME, or pass -L DIR");
+	}
+	out->exists = is_folder(out->path);
+	if (out->exists && !c->g.trust_library)
+		rc = trust(out->path, e);
+	if (rc) {
+		free(out->path);
+		out->path = NULL;
+	}
+	return rc;
+}
+
+int library_need(struct ctx *c, char **path, struct err *e)
+{
+	struct library_place p;
+	int rc = library_find(c, &p, e);
+
+	*path = NULL;
+	if (rc)
+		return rc;
+	if (!p.exists) {
+		err_set(e, ERR_NOLIB, "there is no library at '%s' (%s)", p.path, p.why);
+		rc = err_hint(e, ERR_NOLIB, "'folio ingest PATH' makes one, 'folio init' an empty one");
+		free(p.path);
+		return rc;
+	}
+	*path = p.path;
+	return 0;
+}
+
+/* --- models --- */
+
+char *models_folder(void)
+{
+	return data_path("models");
+}
+
+/* Length of the name in NAME.gguf or NAME-00001-of-00003.gguf; 0 for other files and other parts. */
+static size_t name_length(const char *file, int *n_part)
+{
+	size_t n = strlen(file);
+	int part, of, used = 0;
+
+	*n_part = 1;
+	if (n <= 5 || strcmp(file + n - 5, ".gguf"))
+		return 0;
+	n -= 5;
+	if (n > 15 && sscanf(file + n - 15, "-%5d-of-%5d%n", &part, &of, &used) == 2 && used == 15) {
+		*n_part = of;
+		return part == 1 ? n - 15 : 0;
+	}
+	return n;
+}
+
+static uint64_t bytes_of(const char *path, int n_part)
+{
+	char *p = strdup(path);
+	size_t n = strlen(path);
+	uint64_t sum = 0;
+	struct stat st;
+
+	for (int i = 1; p && i <= n_part; i++) {
+		if (n_part > 1) {	/* ...-0000i-of-0000n.gguf */
+			char digits[16];
+
+			snprintf(digits, sizeof(digits), "%05d", i);
+			memcpy(p + n - 19, digits, 5);
+		}
+		if (!stat(p, &st))
+			sum += (uint64_t)st.st_size;
+	}
+	free(p);
+	return sum;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct model_file *)a)->name, ((const struct model_file *)b)->name);
+}
+
+static int add_model(struct model_list *l, const char *dir, const char *file, struct err *e)
+{
+	int n_part;
+	size_t n = name_length(file, &n_part);
+	struct model_file *v, m;
+
+	if (!n)
+		return 0;
+	for (size_t i = 0; i < l->n; i++)
+		if (strlen(l->v[i].name) == n && !memcmp(l->v[i].name, file, n))
+			return 0;
+	v = realloc(l->v, (l->n + 1) * sizeof(*v));
+	if (!v)
+		return err_nomem(e);
+	l->v = v;
+	m.name = strndup(file, n);
+	m.path = path_join(dir, file);
+	if (!m.name || !m.path) {
+		free(m.name);
+		free(m.path);
+		return err_nomem(e);
+	}
+	m.bytes = bytes_of(m.path, n_part);
+	v[l->n++] = m;
+	return 0;
+}
+
+static int add_folder(struct model_list *l, const char *dir, struct err *e)
+{
+	DIR *d = opendir(dir);
+	struct dirent *x;
+	size_t first = l->n;
+	int rc = 0;
+
+	if (!d)
+		return 0;	/* no such folder: no models there */
+	while (!rc && (x = readdir(d)))
+		rc = add_model(l, dir, x->d_name, e);
+	closedir(d);
+	if (l->n > first)
+		qsort(l->v + first, l->n - first, sizeof(*l->v), by_name);
+	return rc;
+}
+
+int models_list(struct model_list *out, struct err *e)
+{
+	char *own = models_folder();
+	int rc = 0;
+
+	*out = (struct model_list){ 0 };
+	if (own)
+		rc = add_folder(out, own, e);
+	free(own);
+	if (!rc)
+		rc = add_folder(out, "/usr/share/folio/models", e);
+	if (rc)
+		models_release(out);
+	return rc;
+}
+
+void models_release(struct model_list *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		free(l->v[i].name);
+		free(l->v[i].path);
+	}
+	free(l->v);
+	*l = (struct model_list){ 0 };
+}
+
+static int no_such_model(const struct model_list *l, const char *name, struct err *e)
+{
+	const char *near, **names = calloc(l->n + 1, sizeof(*names));
+
+	for (size_t i = 0; names && i < l->n; i++)
+		names[i] = l->v[i].name;
+	near = names ? suggest(name, names, l->n) : NULL;
+	err_set(e, ERR_MODEL, "there is no model '%s': neither a file nor installed", name);
+	if (near)
+		err_hint(e, ERR_MODEL, "did you mean '%s'?", near);
+	else
+		err_hint(e, ERR_MODEL, "'folio model ls' lists what is installed and what 'folio "
+			 "model get' knows");
+	free(names);
+	return ERR_MODEL;
+}
+
+int model_resolve(const char *name, char **path, struct err *e)
+{
+	struct model_list l;
+	struct stat st;
+	int rc;
+
+	*path = NULL;
+	if (!stat(name, &st) && !S_ISDIR(st.st_mode))
+		*path = strdup(name);
+	else if (strchr(name, '/'))
+		return err_set(e, ERR_MODEL, "cannot open model '%s': %s", name,
+			       errno ? strerror(errno) : "it is a folder");
+	if (*path)
+		return 0;
+	rc = models_list(&l, e);
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < l.n && !*path; i++)
+		if (!strcmp(l.v[i].name, name))
+			*path = strdup(l.v[i].path);
+	rc = *path ? 0 : no_such_model(&l, name, e);
+	models_release(&l);
+	return rc;
+}
+
+int model_find(struct ctx *c, const char *library_model, char **path, struct err *e)
+{
+	const char *set = settings_get(c->settings, "core.model");
+	struct model_list l;
+	int rc;
+
+	*path = NULL;
+	if (c->g.model)
+		return model_resolve(c->g.model, path, e);
+	if (library_model)
+		return model_resolve(library_model, path, e);
+	if (set)
+		return model_resolve(set, path, e);
+	rc = models_list(&l, e);
+	if (rc)
+		return rc;
+	if (l.n == 1 && !(*path = strdup(l.v[0].path))) {
+		rc = err_nomem(e);
+	} else if (l.n == 0) {
+		err_set(e, ERR_MODEL, "no model is installed");
+		rc = err_hint(e, ERR_MODEL, "'folio model get smollm2-135m' fetches a small one; -m "
+			      "FILE uses a file you have");
+	} else if (l.n > 1) {
+		err_set(e, ERR_MODEL, "%zu models are installed and none is chosen", l.n);
+		rc = err_hint(e, ERR_MODEL, "'folio model use %s' chooses one for good, -m NAME for "
+			      "once", l.v[0].name);
+	}
+	models_release(&l);
+	return rc;
+}
