@@ -95,7 +95,7 @@ int file_read(struct buf *out, const char *path, size_t max, struct err *e)
 	return rc;
 }
 
-static int sync_folder_of(const char *path, struct err *e)
+int file_sync_folder(const char *path, struct err *e)
 {
 	char *dir = strdup(path), *slash;
 	int fd, rc = 0;
@@ -137,7 +137,7 @@ int file_write_atomic(const char *path, const void *data, size_t n, struct err *
 	if (rc)
 		unlink(tmp.data);
 	else
-		rc = sync_folder_of(path, e);
+		rc = file_sync_folder(path, e);
 	buf_release(&tmp);
 	return rc;
 }

@@ -25,6 +25,9 @@ int file_read(struct buf *out, const char *path, size_t max, struct err *e);
  * path holds the old bytes or the new ones. */
 int file_write_atomic(const char *path, const void *data, size_t n, struct err *e);
 
+/* Make the name of path durable: fsync of the folder it lies in. */
+int file_sync_folder(const char *path, struct err *e);
+
 /* Make a folder and its missing parents (mode 0777 less the umask); one that exists is fine. */
 int file_mkdirs(const char *path, struct err *e);
 
