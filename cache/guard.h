@@ -20,7 +20,7 @@
 
 struct guard;
 
-/* Guard [p, p + n), a mapping.  ERR_NOMEM; ERR_FULL beyond 65,536 ranges. */
+/* Guard [p, p + n), a mapping.  ERR_FULL beyond 65,536 ranges. */
 int guard_add(struct guard **out, const void *p, size_t n, struct err *e);
 /* Faults caught in the range so far. */
 uint64_t guard_faults(const struct guard *g);

@@ -15,11 +15,10 @@
  *   head   0  8  magic "FOLIOSEG"        record  0  8  magic of its kind
  *          8  8  capacity: the file never        8  8  bytes, a multiple of 64
  *                grows beyond it                 16    as its own header says
- *         16 16  XXH3-128 of bytes 32 .. 4096
+ *         16 16  XXH3-128 of the head, these 16 bytes as zeros
  *         32  4  version, 1
  *         36  4  enum segment_kind
- *         40 16  nonce: random; two files of one name are told apart
- *         56     zero up to 4096
+ *         40     zero up to 4096
  *
  * INVARIANTS
  *   (1) Records lie at multiples of 64, one after the other; each batch (append ... sync) starts at a
@@ -50,7 +49,7 @@
 #define SEGMENT_HEAD_BYTES 4096u
 #define SEGMENT_ALIGN      4096u	/* of a batch */
 #define SEGMENT_RECORD     64u		/* of a record */
-#define SEGMENT_CAPACITY   (1ull << 30)	/* usual capacity; a larger record gets a file of its own size */
+#define SEGMENT_CAPACITY   (1ull << 30)	/* usual; a larger record gets a file of its size */
 #define SEGMENT_VERSION    1u
 
 enum segment_kind {
