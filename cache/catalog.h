@@ -34,6 +34,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/hash.h"
+#include "cache/store.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -184,21 +185,13 @@ bool cat_stat_trusted(const struct cat_stat *was, const struct cat_stat *now);
 
 /* ---- Documents -------------------------------------------------------------------------------- */
 
-enum cat_anchor_kind {
-	CAT_PAGE = 1,		/* of a PDF; level is its number */
-	CAT_HEADING = 2,	/* level 1 is the top */
-	CAT_SYMBOL = 3,		/* function, type, ...; level is the nesting */
-	CAT_CHAPTER = 4,
-	CAT_CELL = 5,		/* of a notebook; level is its number */
-	CAT_MEMBER = 6		/* any other named part */
-};
-
-/* A named byte range.  Ranges of one kind nest or are disjoint. */
+/* A named place or range: a page, a heading, a symbol.  kind is ingest's number (0 to 31).  end 0: it
+ * reaches to the next one of its kind. */
 struct cat_anchor {
-	uint64_t             start, end;
-	enum cat_anchor_kind kind;
-	uint32_t             level;
-	const char          *name;	/* UTF-8 */
+	uint64_t    start, end;
+	uint32_t    kind;
+	uint32_t    number;		/* page number, heading level, ...: ingest's meaning */
+	const char *title, *detail;	/* UTF-8 */
 };
 
 /* A text to store.  Two documents are the same when sha256 (of the text, computed here) and format
@@ -207,7 +200,7 @@ struct cat_text {
 	const char *text;
 	size_t      n;
 	const char *format;		/* ingest's word: "text", "c", "markdown", "pdf", ... */
-	const struct cat_anchor *anchor;
+	const struct cat_anchor *anchor;	/* in order of start; the outer one first */
 	size_t      n_anchor;
 };
 
@@ -248,15 +241,15 @@ uint64_t cat_map_lines(const struct cat_map *m);
 uint64_t cat_map_line(const struct cat_map *m, uint64_t byte);
 /* Byte range of a line with its newline.  False when there is no such line. */
 bool cat_map_range(const struct cat_map *m, uint64_t line, uint64_t *start, uint64_t *end);
-/* The innermost anchor of a kind (0: of any kind but CAT_PAGE) around the byte, NULL if none;
- * borrowed until the map is closed. */
-const struct cat_anchor *cat_map_anchor(const struct cat_map *m, enum cat_anchor_kind kind,
-					uint64_t byte);
+/* The anchor of a kind that the byte belongs to: the last one that begins at or before it and does
+ * not end before it.  NULL if none; borrowed until the map is closed. */
+const struct cat_anchor *cat_map_anchor(const struct cat_map *m, uint32_t kind, uint64_t byte);
 const struct cat_anchor *cat_map_anchors(const struct cat_map *m, size_t *n);
 
 /* ---- Spans and extents ------------------------------------------------------------------------ */
 
-enum cat_mode { CAT_ISOLATED = 1, CAT_CAUSAL = 2 };
+/* As ident.h numbers them. */
+enum cat_mode { CAT_ISOLATED = 2, CAT_CAUSAL = 3 };
 
 /* One span of a document as one engine cuts it.  `last` is the identity of its last page and names
  * the whole span, since pages are chained.  Causal spans hang off what they attend to: `after` is
@@ -281,17 +274,14 @@ int cat_spans(struct catalog *c, int64_t document, int64_t engine, enum cat_mode
 	      cat_span_fn *fn, void *ctx, struct err *e);
 int cat_span(struct catalog *c, int64_t id, struct cat_span *out, struct err *e);
 
-/* Where the pages of a span lie.  page is [n_page] identities, the last one naming the extent; meta
- * (opaque, ≤64 KiB) is for the segment's owner. */
+/* Where the pages of a span lie.  page is [n_page] identities, the last one naming the extent. */
 struct cat_extent {
 	int64_t          id;
 	int64_t          engine;
-	uint32_t         segment;
-	uint64_t         offset, bytes;		/* in the segment file */
+	struct kv_ref    ref;		/* store.h: file number, offset, bytes, sketch */
+	uint32_t         type;		/* enum kv_type as wanted when it was encoded */
 	uint32_t         n_token, n_page;
 	const struct id *page;
-	const void      *meta;
-	size_t           meta_n;
 };
 
 /* The bytes are on disk (2).  When an extent with this identity exists, *id is that one and nothing
@@ -310,21 +300,33 @@ int cat_extents(struct catalog *c, cat_extent_fn *fn, void *ctx, struct err *e);
 /* Damage: forget an extent.  Its spans are not encoded any more; the bytes wait for prune. */
 int cat_del_extent(struct catalog *c, int64_t id, struct err *e);
 
+/* The span index (spanidx.h) of one extent for one profile, in the .si file `number`.  A second put
+ * for the same pair is ignored.  Derived: cat_del_parts forgets those of a profile (NULL: all). */
+struct cat_part {
+	uint32_t number;		/* 0: there is none */
+	uint64_t off, bytes;
+};
+int cat_put_part(struct catalog *c, int64_t extent, const struct id *profile,
+		 const struct cat_part *p, struct err *e);
+int cat_del_parts(struct catalog *c, const struct id *profile, struct err *e);
+
 /* What a question mounts: every encoded span, each extent once, in canonical order (by `last`).
  * Fresh memory, free() it. */
 struct cat_mount {
-	int64_t   span, document, extent;	/* one of its spans, the first by id */
-	uint64_t  start, end;
-	uint32_t  n_token;
-	uint32_t  segment;
-	uint64_t  offset, bytes;
-	struct id last;
+	int64_t         span, document, extent;	/* one of its spans, the first by id */
+	uint64_t        start, end;
+	uint32_t        n_token, type;
+	struct kv_ref   ref;
+	struct id       last;
+	struct cat_part part;		/* of the profile asked for */
 };
-/* Documents of these snapshots, or, when doc is not NULL, of these documents alone (sorted by id,
- * each once).  *n_missing (may be NULL) counts tokens of spans that are not encoded. */
+/* Documents of these snapshots (none: of all), or, when doc is not NULL, of these documents alone
+ * (sorted by id, each once).  profile may be NULL.  *n_missing (may be NULL) counts the tokens of
+ * spans that are not encoded. */
 int cat_mounts(struct catalog *c, int64_t engine, enum cat_mode mode,
 	       const int64_t *snapshot, size_t n_snapshot, const int64_t *doc, size_t n_doc,
-	       struct cat_mount **out, size_t *n, uint64_t *n_missing, struct err *e);
+	       const struct id *profile, struct cat_mount **out, size_t *n, uint64_t *n_missing,
+	       struct err *e);
 
 /* How far a document is encoded: tokens of all spans and of encoded ones.  No span: both 0. */
 int cat_coverage(struct catalog *c, int64_t document, int64_t engine, enum cat_mode mode,
@@ -332,14 +334,16 @@ int cat_coverage(struct catalog *c, int64_t document, int64_t engine, enum cat_m
 
 /* ---- Segments --------------------------------------------------------------------------------- */
 
-/* A number nobody has used, for a new segment file.  A writer appends to segments it was given in
- * this process only, so two writers never share one. */
-int cat_new_segment(struct catalog *c, int64_t engine, uint32_t *segment, struct err *e);
+/* A number nobody has used, for new segment files (.kv, .sk, .si of one number; kv_number_fn of
+ * store.h).  In a batch of its own.  A writer appends to segments it was given in this process only,
+ * so two writers never share one. */
+int cat_new_segment(struct catalog *c, int64_t engine, uint32_t *number, struct err *e);
 struct cat_segment {
-	uint32_t segment;
+	uint32_t number;
 	int64_t  engine;
-	uint64_t end;		/* end of the last committed extent; 0: none */
-	uint64_t live;		/* bytes of committed extents */
+	uint64_t kv_end, kv_live;	/* end of the last committed extent, 0: none; bytes of them all */
+	uint64_t sketch_end;		/* offset of the last sketch, 0: none */
+	uint64_t part_end;		/* end of the last part of a span index, 0: none */
 	uint64_t n_extent;
 };
 typedef int cat_segment_fn(void *ctx, const struct cat_segment *s);

@@ -6,7 +6,7 @@
  *     format                    "folio library N\n": N is the directory format, now 1
  *     catalog.sqlite{,-wal,-shm}  what exists; see catalog.h
  *     commits                   8 bytes: number of the newest durable commit (see below)
- *     segments/NNNNNNNN.kv      extents of pages; see segment.h
+ *     segments/NNNNNNNN.kv      extents of pages, with .sk and .si beside them; see store.h
  *     tails/NNNNNNNN.{far,near} private K and V of sessions; see session.h
  *     lock/long                 flock: one ingest, repair or prune at a time
  *     lock/writer               flock: held from cat_begin to cat_commit, never longer
@@ -64,8 +64,9 @@ bool lib_exists(const char *dir);
 const char *lib_dir(const struct library *lib);		/* borrowed, as given to lib_open */
 struct catalog *lib_catalog(struct library *lib);	/* borrowed until lib_close */
 
-/* Append the path of a segment, or of a tail ("far" or "near"), to out. */
-void lib_segment_path(const struct library *lib, uint32_t segment, struct buf *out);
+/* Where kv_store_open (store.h) finds the segments; borrowed. */
+const char *lib_segments(const struct library *lib);
+/* Append the path of a tail file, kind "far" or "near", to out. */
 void lib_tail_path(const struct library *lib, uint32_t tail, const char *kind, struct buf *out);
 
 /* The lock of long operations.  what is one word: "ingest", "repair", "prune".  ERR_BUSY names the
