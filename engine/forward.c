@@ -75,6 +75,7 @@ int forward_new(struct forward **out, const struct model *m, const struct kern *
 	f->state_m = room(b * p->n_head, sizeof(float), &bad);
 	f->state_l = room(b * p->n_head, sizeof(float), &bad);
 	f->act_q = room(b * cols, 1, &bad);
+	f->act_u = room(b * cols, 1, &bad);
 	f->act_d = room(b * (cols / ACT_BLOCK + 1), sizeof(float), &bad);
 	f->act_s = room(b * (cols / 16 + 1), sizeof(float), &bad);
 	if (p->n_expert) {
@@ -116,7 +117,7 @@ void forward_free(struct forward *f)
 	free(f->attn_scratch), free(f->linear_scratch);
 	free(f->inv_freq), free(f->h), free(f->x), free(f->q), free(f->att), free(f->k), free(f->v);
 	free(f->gate), free(f->up), free(f->cos_sin), free(f->pos), free(f->temperature);
-	free(f->state_m), free(f->state_l), free(f->act_q), free(f->act_d), free(f->act_s);
+	free(f->state_m), free(f->state_l), free(f->act_q), free(f->act_u), free(f->act_d), free(f->act_s);
 	free(f->router), free(f->expert), free(f->moe_x), free(f->moe_y);
 	free(f);
 }
@@ -137,7 +138,7 @@ static void act_tile(void *ctx, size_t task, int worker)
 	(void)worker;
 	for (size_t t = task * TOKEN_TILE; t < t1; t++)
 		f->kern->quant_act(a->x + t * a->n_col, a->n_col, a->q + t * a->n_col,
-				   a->d + t * (a->n_col / ACT_BLOCK), a->s + t * (a->n_col / 16));
+				   a->u + t * a->n_col, a->d + t * (a->n_col / ACT_BLOCK), a->s + t * (a->n_col / 16));
 }
 
 void forward_act(struct forward *f, const float *x, size_t n, size_t n_col)
@@ -147,6 +148,7 @@ void forward_act(struct forward *f, const float *x, size_t n, size_t n_col)
 	if (!f->kern->int8 || n_col % ACT_BLOCK)
 		return;
 	f->act.q = f->act_q;
+	f->act.u = f->act_u;
 	f->act.d = f->act_d;
 	f->act.s = f->act_s;
 	pool_run(f->pool, (n + TOKEN_TILE - 1) / TOKEN_TILE, act_tile, f);

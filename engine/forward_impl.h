@@ -29,6 +29,7 @@ struct forward {
 	float *state_m, *state_l;	/* [n_head], running softmax of a layer */
 	struct act act;			/* one at a time: of the norm, of att, of gate */
 	int8_t *act_q;
+	uint8_t *act_u;
 	float  *act_d, *act_s;
 	/* MoE */
 	float *router;			/* [n_expert] */

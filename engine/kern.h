@@ -33,11 +33,12 @@
 #define KERN_FEW  4		/* up to so many tokens a linear layer runs row by row (decode) */
 #define KERN_PANEL 32		/* rows of a weight that the many-token kernels unpack together */
 
-/* Activations of n_row tokens, n_col values each.  q, d, s are NULL in f32-only use. */
+/* Activations of n_row tokens, n_col values each.  q, u, d, s are NULL in f32-only use. */
 struct act {
 	size_t   n_row, n_col;
 	const float *x;		/* [n_row][n_col] */
 	int8_t  *q;		/* [n_row][n_col], x ~ q * d, |q| <= 127 */
+	uint8_t *u;		/* the same plus 128: the unsigned side of an int8 dot product */
 	float   *d;		/* [n_row][n_col / 32] */
 	float   *s;		/* [n_row][n_col / 16], d * sum of q over 16: for types with an offset */
 };
@@ -73,7 +74,7 @@ struct kern {
 	/* y[n] = x / sqrt(mean(x^2) + eps) * w; w NULL: no weight.  y may be x. */
 	void (*rms_norm)(const float *x, const float *w, float *y, size_t n, float eps);
 	/* One row to int8; n a multiple of 32. */
-	void (*quant_act)(const float *x, size_t n, int8_t *q, float *d, float *s);
+	void (*quant_act)(const float *x, size_t n, int8_t *q, uint8_t *u, float *d, float *s);
 	/* y[t * ldy + r] = W_r . x_t for rows [r0, r1) and tokens [t0, t1).  scratch holds
 	 * linear_scratch(n_col) bytes, 64-byte aligned. */
 	void (*linear)(const struct rows *w, const struct act *a, size_t t0, size_t t1, float *y,

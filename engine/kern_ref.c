@@ -31,9 +31,9 @@ static void ref_rms_norm(const float *x, const float *w, float *y, size_t n, flo
 		y[i] = w ? x[i] * scale * w[i] : x[i] * scale;
 }
 
-static void ref_quant_act(const float *x, size_t n, int8_t *q, float *d, float *s)
+static void ref_quant_act(const float *x, size_t n, int8_t *q, uint8_t *u, float *d, float *s)
 {
-	for (size_t b = 0; b < n / ACT_BLOCK; b++, x += ACT_BLOCK, q += ACT_BLOCK) {
+	for (size_t b = 0; b < n / ACT_BLOCK; b++, x += ACT_BLOCK, q += ACT_BLOCK, u += ACT_BLOCK) {
 		float amax = 0, inv;
 
 		for (size_t i = 0; i < ACT_BLOCK; i++)
@@ -45,6 +45,7 @@ static void ref_quant_act(const float *x, size_t n, int8_t *q, float *d, float *
 
 			for (size_t i = 16 * half; i < 16 * half + 16; i++) {
 				q[i] = (int8_t)lrintf(x[i] * inv);
+				u[i] = (uint8_t)(q[i] + 128);
 				sum += q[i];
 			}
 			s[2 * b + half] = d[b] * (float)sum;

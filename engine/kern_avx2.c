@@ -1,0 +1,14 @@
+/* The kernels compiled for AVX2, FMA and F16C. */
+#include "config.h"
+
+#include "engine/x86_kern.h"
+
+extern const struct kern kern_avx2;
+
+const struct kern kern_avx2 = {
+	.name = "avx2", .int8 = true,
+	.rms_norm = x86_rms_norm, .quant_act = x86_quant_act,
+	.linear = x86_linear, .linear_scratch = x86_linear_scratch,
+	.swiglu = x86_swiglu, .axpy = x86_axpy,
+	.attn = x86_attn, .attn_scratch = x86_attn_scratch,
+};
