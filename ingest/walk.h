@@ -1,0 +1,70 @@
+/* ingest/walk.h - what the parts of the walk share: walk.c (files), walk_git.c (revisions),
+ * walk_archive.c (members).  Private to ingest/.  The rules are told in source.h. */
+#ifndef INGEST_WALK_H
+#define INGEST_WALK_H
+
+#include "ingest/repo.h"
+#include "ingest/rulestack.h"
+#include "ingest/source.h"
+
+struct walk {
+	const struct walk_opts *o;
+	walk_fn *fn;
+	void    *ctx;
+
+	struct rules *globs;		/* -g, or NULL */
+	bool          globs_include;	/* one of them includes */
+	struct rulestack rules;
+
+	/* The place.  full: from the slash at the top of the disk or of the revision; path: as items
+	 * show it.  Both grow and shrink together. */
+	struct buf full, path;
+	size_t     glob_base;		/* bytes of path that are the prefix of this root */
+
+	struct repo *repo;		/* around the place, or NULL */
+	size_t       top;		/* bytes of full that are its top; 0: not in a repository */
+	struct err   repo_err;		/* why repo is NULL although top is set */
+};
+
+enum { RULE_FILE_MAX = 16 << 20 };
+
+/* ERR_INTR when the user wants to stop. */
+int walk_stopped(struct err *e);
+
+/* Move to an entry of the current folder and back.  ERR_NOMEM. */
+struct place { size_t full, path; };
+int walk_enter(struct walk *w, const char *name, size_t n, struct place *back, struct err *e);
+void walk_leave(struct walk *w, struct place back);
+
+/* Decide about the place by rules 2, 3, 5 and 6 (rule 4 is tracked).  Sets state, why, reason and
+ * rule of it; STATE_TAKE when nothing speaks against it.  *git_only (may be NULL): it is out by
+ * git's rules alone, so that what is tracked below is still in. */
+void walk_decide(struct walk *w, struct item *it, bool is_dir, bool tracked, bool *git_only);
+
+/* Decide about an archive member at the place: globs and hidden names only. */
+void walk_decide_member(struct walk *w, struct item *it, size_t n_archive);
+
+/* Fill the path from the place, apply what the name and size tell (classify.h), call back. */
+int walk_emit(struct walk *w, struct item *it, struct err *e);
+
+__attribute__((format(printf, 4, 5)))
+void walk_verdict(struct item *it, enum item_state s, enum item_why why, const char *fmt, ...);
+
+/* Is an item for this path of interest, and may one be below it?  (opts.only) */
+bool walk_wants(const struct walk *w);
+
+/* A revision.  The place is at the root of the source. */
+int walk_revision(struct walk *w, const char *root, struct err *e);
+
+/* The members of an archive: a file on disk, or bytes (then file is NULL).  The place is at the
+ * archive.  depth: archives around this one. */
+int walk_archive(struct walk *w, const char *file, const void *bytes, size_t n, unsigned depth,
+		 struct err *e);
+bool walk_is_archive(const char *name, size_t n);
+
+uint64_t walk_max_file(const struct walk *w);
+
+/* Bytes of an absolute path that are the top of the repository around it, 0 when there is none. */
+size_t walk_find_top(const char *real);
+
+#endif
