@@ -126,24 +126,25 @@ for shell in bash zsh fish; do
 done
 run "$FOLIO" completion tcsh
 check "another shell is refused" is 2
-complete() { # WORDS...: what bash offers for the last one
+offers() { # WORDS...: what bash offers for the last one
+  # shellcheck disable=SC2317
   FOLIO=$FOLIO bash -c 'source <("$FOLIO" completion bash); COMP_WORDS=(folio "$@")
-    COMP_CWORD=$#; _folio; printf "%s\n" "${COMPREPLY[@]}"' complete "$@"
+    COMP_CWORD=$#; _folio; printf "%s\n" "${COMPREPLY[@]}"' offers "$@"
 }
 if command -v bash >/dev/null; then
-  run complete doc
+  run offers doc
   check "bash completes a command" says doctor
-  run complete config ''
+  run offers config ''
   check "bash completes a command of a group" says list
-  run complete doctor --js
+  run offers doctor --js
   check "bash completes a long option" says --jsonl
-  run complete doctor --color ''
+  run offers doctor --color ''
   check "bash completes a value" says always
-  run complete doctor --color = al
+  run offers doctor --color = al
   check "bash completes a value after =" says always
-  run complete -L /x config s
+  run offers -L /x config s
   check "bash steps over an option's value" says set
-  run complete completion ''
+  run offers completion ''
   check "bash completes an operand" says fish
 else
   skip "bash completes" "no bash"

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # TAP for tests of commands: source this, then `check "what is true" COMMAND...`, end with `finish`.
 # The program is $FOLIO (./folio in the build folder by default); $tmp is a fresh folder, HOME and the
 # XDG folders lie in it, so no test sees the user's own.
@@ -8,7 +9,7 @@ tmp=$(mktemp -d "${TMPDIR:-/tmp}/folio-test.XXXXXX") || exit 99
 trap 'rm -rf "$tmp"' EXIT
 unset FOLIO_LIBRARY FOLIO_MODEL FOLIO_THREADS FOLIO_KERNELS FOLIO_COLOR FOLIO_PROGRESS FOLIO_CONFIG
 unset NO_COLOR CLICOLOR_FORCE PAGER FOLIO_PAGER
-export HOME=$tmp/home XDG_DATA_HOME=$tmp/data XDG_CONFIG_HOME=$tmp/config LC_ALL=C.UTF-8
+export HOME="$tmp/home" XDG_DATA_HOME="$tmp/data" XDG_CONFIG_HOME="$tmp/config" LC_ALL=C.UTF-8
 mkdir -p "$HOME"
 tap_n=0
 tap_failed=0
