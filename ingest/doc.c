@@ -30,7 +30,7 @@ const char *doc_kind_name(enum doc_kind kind)
 const char *anchor_kind_name(enum anchor_kind kind)
 {
 	static const char *const name[ANCHOR_N_KIND] = {
-		"chapter", "page", "heading", "cell", "symbol"
+		"chapter", "page", "cell", "heading", "symbol"
 	};
 
 	return (unsigned)kind < ANCHOR_N_KIND ? name[kind] : "unknown";

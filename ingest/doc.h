@@ -7,7 +7,7 @@
  * are the lines of the extracted text.
  *
  * Anchors say what begins at a byte: page 12, chapter "Rain", heading "Install", cell 3, function
- * "main".  They are sorted by offset; at one offset the outer one (chapter, page, heading, cell,
+ * "main".  They are sorted by offset; at one offset the outer one (chapter, page, cell, heading,
  * symbol) comes first.  An anchor reaches to the next one of its kind and of its level or above.
  *
  * Strings of anchors live in `names`, NUL-terminated, and are held by offset; 0 is "".
@@ -40,8 +40,8 @@ enum doc_kind {
 enum anchor_kind {
 	ANCHOR_CHAPTER,		/* number: from 1 in spine order; title */
 	ANCHOR_PAGE,		/* number: as counted in the file, from 1 */
-	ANCHOR_HEADING,		/* number: level 1 to 6; title; detail: slug, unique in the document */
 	ANCHOR_CELL,		/* number: from 1; title: "markdown", "code" or "raw" */
+	ANCHOR_HEADING,		/* number: level 1 to 6; title; detail: slug, unique in the document */
 	ANCHOR_SYMBOL		/* title: qualified name; detail: "function(int a, int b)", kind first */
 };
 #define ANCHOR_N_KIND (ANCHOR_SYMBOL + 1)

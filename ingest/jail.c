@@ -72,7 +72,7 @@ static const int program[] = {
 	SCMP_SYS(set_robust_list), SCMP_SYS(rseq), SCMP_SYS(uname), SCMP_SYS(sysinfo),
 	SCMP_SYS(getuid), SCMP_SYS(geteuid), SCMP_SYS(getgid), SCMP_SYS(getegid),
 	SCMP_SYS(getppid), SCMP_SYS(getrlimit), SCMP_SYS(sched_getaffinity), SCMP_SYS(poll),
-	SCMP_SYS(umask),
+	SCMP_SYS(umask), SCMP_SYS(seccomp),	/* ctags puts a filter of its own on top */
 };
 
 /* A call this kernel or architecture does not have is no loss: rules for it are skipped. */
@@ -106,6 +106,8 @@ static bool allow_reading(scmp_filter_ctx ctx)
 		return false;
 	return !seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
 				 SCMP_A2(SCMP_CMP_MASKED_EQ, writes, O_RDONLY)) &&
+	       !seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
+				 SCMP_A0(SCMP_CMP_EQ, PR_SET_NO_NEW_PRIVS)) &&
 	       /* asking for limits, not setting them */
 	       !seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1,
 				 SCMP_A2(SCMP_CMP_EQ, 0));

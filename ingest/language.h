@@ -1,0 +1,19 @@
+/* ingest/language.h - what a file's name says: its last part, its ending
+ *
+ * The table of languages is extract_language in extract.h.
+ */
+#ifndef INGEST_LANGUAGE_H
+#define INGEST_LANGUAGE_H
+
+#include <stdbool.h>
+
+/* The last part of a path; borrowed from it. */
+const char *name_tail(const char *name);
+
+/* Does the name end in "." ext, in any case? */
+bool name_ends(const char *name, const char *ext);
+
+/* An ending that files of this language have ("py"), "" when there is none. */
+const char *language_ending(const char *language);
+
+#endif
