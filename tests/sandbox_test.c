@@ -99,7 +99,7 @@ static const struct sandbox_job JOBS[N_JOB] = {
 	{ "escape", escape, NULL }, { "cat", NULL, cat_argv }, { "false", NULL, false_argv },
 	{ "touch", NULL, touch_argv }, { "missing", NULL, missing_argv },
 };
-static const struct sandbox_limit LIM = { 256u << 20, 2u << 20, 1, 3 };
+static const struct sandbox_limit LIM = { 256u << 20, 2u << 20, 1, 60 };
 
 static struct err err;
 static struct buf out;
