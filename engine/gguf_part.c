@@ -55,17 +55,16 @@ static size_t left(const struct reader *r)
 	return r->p->size - r->pos;
 }
 
-static int cut_off(struct reader *r, uint64_t need)
+/* What to do about an error that a download cut short gives: rc is passed on. */
+static int cut_off(struct reader *r, int rc)
 {
-	int rc = bad(r, r->pos, "%" PRIu64 " bytes are needed, %zu are left", need, left(r));
-
 	return err_hint(r->e, rc, "the file is cut off or damaged: fetch it again");
 }
 
 static int get(struct reader *r, void *out, size_t n)
 {
 	if (left(r) < n)
-		return cut_off(r, n);
+		return cut_off(r, bad(r, r->pos, "%zu bytes are needed, %zu are left", n, left(r)));
 	memcpy(out, r->p->data + r->pos, n);
 	r->pos += n;
 	return 0;
@@ -90,7 +89,7 @@ static int get_str(struct reader *r, struct gguf_str *out)
 	if (rc)
 		return rc;
 	if (n > left(r))
-		return bad(r, at, "a string of %" PRIu64 " bytes, %zu are left", n, left(r));
+		return cut_off(r, bad(r, at, "a string of %" PRIu64 " bytes, %zu are left", n, left(r)));
 	out->s = (const char *)r->p->data + r->pos;
 	out->n = (size_t)n;
 	r->pos += (size_t)n;
@@ -143,7 +142,8 @@ static int read_strs(struct reader *r, struct gguf_kv *kv)
 	size_t at = r->pos;
 
 	if (kv->n > left(r) / 8)
-		return bad(r, at, "an array of %" PRIu64 " strings, %zu bytes are left", kv->n, left(r));
+		return cut_off(r, bad(r, at, "an array of %" PRIu64 " strings, %zu bytes are left", kv->n,
+				      left(r)));
 	r->n_str += kv->n;
 	if (r->n_str > GGUF_MAX_STR)
 		return bad(r, at, "%" PRIu64 " strings in arrays, the limit is %d", r->n_str,
@@ -165,7 +165,8 @@ static int read_fixed(struct reader *r, struct gguf_kv *kv)
 	size_t at = r->pos, each = gguf_type_bytes(kv->elem);
 
 	if (kv->n > left(r) / each)
-		return bad(r, at, "%" PRIu64 " values of %zu bytes, %zu are left", kv->n, each, left(r));
+		return cut_off(r, bad(r, at, "%" PRIu64 " values of %zu bytes, %zu are left", kv->n, each,
+				      left(r)));
 	kv->at = r->p->data + at;
 	r->pos += (size_t)kv->n * each;
 	if (kv->elem != GGUF_BOOL)
@@ -330,15 +331,13 @@ static int place_tensors(struct reader *r, struct gguf_part *p, const uint64_t *
 	for (size_t i = 0; i < p->n_tensor; i++) {
 		struct gguf_tensor *t = &p->tensor[i];
 		uint64_t begin, end;
-		int rc;
 
 		reading(r, "tensor '%s'", gguf_show(t->name).s);
 		if (u64_add(p->data_off, off[i], &begin) || u64_add(begin, t->n_byte, &end))
 			return bad(r, off[i], "its %" PRIu64 " bytes end past every file", t->n_byte);
-		if (end > p->size) {
-			rc = bad(r, begin, "its data ends at %" PRIu64 ", the file at %zu", end, p->size);
-			return err_hint(r->e, rc, "the file is cut off or damaged: fetch it again");
-		}
+		if (end > p->size)
+			return cut_off(r, bad(r, begin, "its data ends at %" PRIu64 ", the file at %zu", end,
+					      p->size));
 		t->data = p->data + begin;
 	}
 	return 0;
