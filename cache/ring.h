@@ -30,9 +30,8 @@ enum ring_kind {
 
 struct ring;
 
-/* depth: reads in flight at most, 1..RING_DEPTH_MAX.  arena: bytes, rounded up to 4096, at most
- * RING_ARENA_MAX unless the caller gives RING_PREAD or needs one buffer larger than that (then it is
- * not registered).  want_pread: do not try io_uring. */
+/* depth: reads in flight at most, 1..RING_DEPTH_MAX.  arena: bytes, rounded up to 4096; above
+ * RING_ARENA_MAX it works but is not registered.  want_pread: do not try io_uring. */
 int ring_new(struct ring **out, unsigned depth, size_t arena, bool want_pread, struct err *e);
 void ring_free(struct ring *r);
 
@@ -40,8 +39,8 @@ enum ring_kind ring_kind(const struct ring *r);
 const char *ring_kind_name(enum ring_kind k);
 uint8_t *ring_arena(struct ring *r, size_t *n);	/* 4096-aligned */
 
-/* Queue a read of n bytes at off of fd into arena + at.  tag comes back from ring_wait.  ERR_FULL:
- * depth reads are already in flight. */
+/* Queue a read of n bytes (at most 1 GiB) at off of fd into arena + at.  tag comes back from ring_wait.
+ * ERR_FULL: depth reads are already in flight. */
 int ring_read(struct ring *r, int fd, uint64_t off, size_t n, size_t at, uint64_t tag,
 	      struct err *e);
 
