@@ -12,8 +12,8 @@
  *   factor = |r|^2 / |r|_1      so that  <q, k> ~ <q, mean> + factor * sum_c s[c] (Rq)[c],
  *                               exact for q = k - mean
  *
- * The sum is computed in integers: Rq is rounded to steps of a 256th of its largest partial sum over
- * four channels, a table of 16 sums per four channels is looked up for 32 tokens at a time.  Integer
+ * The sum is computed in integers: a table holds the 16 possible sums of every four channels, in 127ths
+ * of the largest, and is looked up for 32 tokens at a time.  Integer
  * sums are the same in every variant and every order, so AVX2 and plain C agree bit for bit.
  *
  * A sketch record holds one span, in a segment of kind SEGMENT_SKETCH.  Derived from the pages and
@@ -23,6 +23,7 @@
  *          8  8  bytes                   36  4  n_token           96 16  geometry, 4 x u32
  *         16 16  XXH3-128 of bytes       40  8  layer_bytes      112     zero up to 128
  *                32 .. head_bytes        48  4  head_bytes
+ *                                        52     zero up to 64
  *         128    layer sums: XXH3-128 of each layer's bytes, 16 * n_far_layer; zeros up to
  *                head_bytes, a multiple of 64
  *   layer  for each KV head, head_stride bytes apart:
@@ -60,14 +61,16 @@ int sketch_plan_init(struct sketch_plan *p, const struct kv_geom *g, uint32_t n_
 /* ---- building ---- */
 
 /* Write layer `layer` of the record at out (p->bytes long, 64-aligned, zeroed) from keys f32
- * [n_token][n_head_kv][head_dim].  Layers may be built in different threads. */
+ * [n_token][n_head_kv][head_dim].  Layers may be built in different threads.  ERR_INVALID: a value is
+ * not finite or its mean too large for f16. */
 int sketch_build_layer(const struct sketch_plan *p, void *out, uint32_t layer, const float *k,
 		       struct err *e);
 /* When every layer is there: sums and head. */
 void sketch_seal(const struct sketch_plan *p, void *out, const struct id *span);
-/* Both from the stored pages of an extent: what repair does.  The result may differ from the first
- * one by what the KV type rounded away. */
-int sketch_from_extent(const struct extent *x, void *out, struct err *e);
+/* Both from the stored pages of an extent, which are checked: what repair does.  The result may differ
+ * from the first one by what the KV type rounded away.  out as above. */
+int sketch_from_extent(const struct sketch_plan *p, const struct extent *x, void *out,
+		       struct err *e);
 
 /* ---- reading ---- */
 
@@ -82,14 +85,13 @@ int sketch_parse(struct sketch *out, const void *data, size_t n, struct err *e);
 /* Check one layer's bytes; once per process and layer is enough. */
 int sketch_check_layer(const struct sketch *s, uint32_t layer, struct err *e);
 
-/* A query of one head, prepared once and used for every span of a layer.  Some 10 KB at head_dim 128;
- * lives where the caller likes. */
+/* A query of one head, prepared once and used for every span of a layer.  8 KiB, the caller's. */
 struct sketch_query {
 	uint32_t head_dim;
-	float step;				/* one unit of the table */
-	float q[KV_MAX_HEAD_DIM];		/* as given: for the mean */
-	int32_t base;				/* what the tables' bias sums up to */
-	_Alignas(64) uint8_t table[KV_MAX_HEAD_DIM / 4][16];
+	float    step;				/* one unit of the tables */
+	int32_t  base;				/* what their bias sums up to */
+	float    q[KV_MAX_HEAD_DIM];		/* as given: for the mean */
+	_Alignas(32) uint8_t table[KV_MAX_HEAD_DIM / 4][16];
 };
 void sketch_query_init(struct sketch_query *sq, const float *q, uint32_t head_dim);
 
