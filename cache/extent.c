@@ -299,20 +299,26 @@ static int check_ids(const struct extent *x, struct err *e)
 	return id_eq(&id, &x->span) ? 0 : corrupt(e, "it is not the span it says");
 }
 
-int extent_parse(struct extent *out, const void *data, size_t n, struct err *e)
+void extent_parse_again(struct extent *out, const struct extent_plan *p, const void *data)
 {
 	const struct extent_head *h = data;
+
+	*out = (struct extent){ .plan = *p, .mode = (enum ident_mode)h->mode, .engine = h->engine,
+				.attends = h->attends, .span = h->span, .data = data };
+	out->page = (const struct id *)(out->data + EXTENT_HEAD_BYTES);
+	out->token = (const int32_t *)(out->data + EXTENT_HEAD_BYTES + 32ull * p->n_page);
+}
+
+int extent_parse(struct extent *out, const void *data, size_t n, struct err *e)
+{
 	struct extent_plan p;
 	int rc;
 
 	*out = (struct extent){ 0 };
-	rc = check_head(h, n, &p, e);
+	rc = check_head(data, n, &p, e);
 	if (rc)
 		return rc;
-	*out = (struct extent){ .plan = p, .mode = (enum ident_mode)h->mode, .engine = h->engine,
-				.attends = h->attends, .span = h->span, .data = data };
-	out->page = (const struct id *)(out->data + EXTENT_HEAD_BYTES);
-	out->token = (const int32_t *)(out->data + EXTENT_HEAD_BYTES + 32ull * p.n_page);
+	extent_parse_again(out, &p, data);
 	return check_ids(out, e);
 }
 

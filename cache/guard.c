@@ -20,6 +20,7 @@ struct guard {
 };
 
 static struct guard slots[MAX_GUARD];
+static _Atomic uint64_t total;
 static _Atomic uint32_t n_used;		/* slots that were ever taken */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sigaction before;
@@ -63,6 +64,7 @@ static void on_bus(int sig, siginfo_t *info, void *context)
 	}
 	/* Counted before the zeros appear, so that nobody can read them and not see the count. */
 	atomic_fetch_add(&g->faults, 1);
+	atomic_fetch_add(&total, 1);
 	p = mmap((void *)(at & ~(page_bytes - 1)), page_bytes, PROT_READ,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	if (p == MAP_FAILED)
@@ -113,6 +115,11 @@ int guard_add(struct guard **out, const void *p, size_t n, struct err *e)
 uint64_t guard_faults(const struct guard *g)
 {
 	return atomic_load(&((struct guard *)g)->faults);
+}
+
+uint64_t guard_total(void)
+{
+	return atomic_load(&total);
 }
 
 void guard_remove(struct guard *g)

@@ -24,6 +24,8 @@ struct guard;
 int guard_add(struct guard **out, const void *p, size_t n, struct err *e);
 /* Faults caught in the range so far. */
 uint64_t guard_faults(const struct guard *g);
+/* Faults caught in any range since the program began: 0 means that all of them are whole. */
+uint64_t guard_total(void);
 /* Before the mapping goes away.  NULL is fine. */
 void guard_remove(struct guard *g);
 

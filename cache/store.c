@@ -127,6 +127,18 @@ int kv_store_segment(struct kv_store *st, enum segment_kind kind, uint32_t numbe
 	return rc;
 }
 
+bool kv_store_damaged(struct kv_store *st, enum segment_kind kind, uint32_t number)
+{
+	bool found;
+	size_t i;
+
+	pthread_mutex_lock(&st->lock);
+	i = find(st, kind, number, &found);
+	found = found && segment_damaged(st->file[i].seg);
+	pthread_mutex_unlock(&st->lock);
+	return found;
+}
+
 void kv_store_drop(struct kv_store *st, uint32_t number)
 {
 	size_t n = 0;

@@ -46,6 +46,8 @@ void kv_store_close(struct kv_store *st);
  * file must reach at least to `end`.  Errors as segment_open. */
 int kv_store_segment(struct kv_store *st, enum segment_kind kind, uint32_t number, uint64_t end,
 		     struct segment **out, struct err *e);
+/* True when a bus error was caught under the mapping of this file (false when it is not open). */
+bool kv_store_damaged(struct kv_store *st, enum segment_kind kind, uint32_t number);
 /* Unmap the files of a number (before they are unlinked, or to look at them anew).  Nobody may still
  * use them. */
 void kv_store_drop(struct kv_store *st, uint32_t number);

@@ -56,8 +56,8 @@ const struct view_entry *view_get(const struct view *v, size_t extent);	/* canon
 /* Tokens before extent i in canonical order: a global token number, i = view_count() gives the sum. */
 uint64_t view_token_base(const struct view *v, size_t extent);
 /* Extent numbers in the order they lie on disk (file number, offset): the fastest order of a scan.
- * [view_count()], borrowed. */
-const uint32_t *view_disk_order(const struct view *v);
+ * [view_count()], borrowed; NULL without memory. */
+const uint32_t *view_disk_order(struct view *v);
 
 /* Parse an extent's head and tables (checked once per view): its token ids and page identities.
  * *out borrows from the mapping until the store closes. */
@@ -77,7 +77,8 @@ enum view_io {
 struct view_config {
 	enum view_io io;
 	bool pread;		/* no io_uring (also FOLIO_NO_URING=1) */
-	size_t arena;		/* bytes of buffer, 0: 1 MiB.  At most 4 MiB for all readers of a process */
+	size_t arena;		/* bytes of buffer, 0: 1 MiB; more where four strips need more.  The readers of
+				 * a process together should stay below 4 MiB, see ring.h */
 };
 
 struct view_reader;
