@@ -79,6 +79,9 @@ int child_run(char *const argv[], struct buf *out, bool merge, int *status, stru
 	if (rc)
 		return rc;
 	*status = WIFSIGNALED(raw) ? 128 + WTERMSIG(raw) : WEXITSTATUS(raw);
+	/* Ctrl-C reaches the whole foreground group: the child may have gone first. */
+	if (*status && stop_requested())
+		return err_set(e, ERR_INTR, "interrupted while '%s' was running", argv[0]);
 	if (*status == 127)
 		return err_set(e, ERR_NOTFOUND, "there is no program '%s'", argv[0]);
 	return 0;

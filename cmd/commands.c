@@ -40,6 +40,8 @@ const struct opt global_opts[] = {
 };
 
 const struct cmd commands[] = {
+	{ .name = "model", .summary = "fetch, choose and inspect models", .group = "Models",
+	  .sub = model_commands },
 	{ .name = "doctor", .args = "", .summary = "what this machine and this installation offer",
 	  .group = "Looking after folio",
 	  .more = "Prints processor features and the kernels chosen for them, whether io_uring "

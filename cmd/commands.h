@@ -10,5 +10,9 @@ int cmd_help(struct ctx *c, int argc, char **argv);
 
 /* Groups of commands, each ending with a NULL name. */
 extern const struct cmd config_commands[];
+extern const struct cmd model_commands[];
+
+/* cmd_model_info.c */
+int model_info(struct ctx *c, int argc, char **argv);
 
 #endif

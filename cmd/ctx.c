@@ -79,7 +79,7 @@ static void say(struct ctx *c, const char *lead, const char *fmt, va_list ap)
 	buf_adds(&b, lead);
 	term_text(&b, text, strlen(text), true);
 	buf_addc(&b, '\n');
-	if (c->err.tty)
+	if (c->err.cursor)
 		fputs("\r\033[K", stderr);	/* over a progress bar */
 	if (!b.failed)
 		fwrite(b.data, 1, b.len, stderr);

@@ -224,24 +224,30 @@ static size_t name_length(const char *file, int *n_part)
 	return n;
 }
 
+/* Path of part i (from 1) of the model whose first part is path; free() it. */
+static char *part_path(const char *path, int i, int n_part)
+{
+	char *p = strdup(path), digits[16];
+
+	if (p && n_part > 1) {	/* ...-0000i-of-0000n.gguf */
+		snprintf(digits, sizeof(digits), "%05d", i);
+		memcpy(p + strlen(p) - 19, digits, 5);
+	}
+	return p;
+}
+
 static uint64_t bytes_of(const char *path, int n_part)
 {
-	char *p = strdup(path);
-	size_t n = strlen(path);
 	uint64_t sum = 0;
 	struct stat st;
 
-	for (int i = 1; p && i <= n_part; i++) {
-		if (n_part > 1) {	/* ...-0000i-of-0000n.gguf */
-			char digits[16];
+	for (int i = 1; i <= n_part; i++) {
+		char *p = part_path(path, i, n_part);
 
-			snprintf(digits, sizeof(digits), "%05d", i);
-			memcpy(p + n - 19, digits, 5);
-		}
-		if (!stat(p, &st))
+		if (p && !stat(p, &st))
 			sum += (uint64_t)st.st_size;
+		free(p);
 	}
-	free(p);
 	return sum;
 }
 
@@ -318,6 +324,24 @@ void models_release(struct model_list *l)
 	}
 	free(l->v);
 	*l = (struct model_list){ 0 };
+}
+
+int models_remove(const struct model_file *f, struct err *e)
+{
+	const char *file = strrchr(f->path, '/');
+	int n_part, rc = 0;
+
+	name_length(file ? file + 1 : f->path, &n_part);
+	for (int i = n_part; i >= 1; i--) {	/* the first part makes it a model: last */
+		char *p = part_path(f->path, i, n_part);
+
+		if (!p)
+			return err_nomem(e);
+		if (unlink(p) < 0 && errno != ENOENT)
+			rc = err_set(e, ERR_IO, "cannot remove '%s': %s", p, strerror(errno));
+		free(p);
+	}
+	return rc;
 }
 
 static int no_such_model(const struct model_list *l, const char *name, struct err *e)

@@ -47,6 +47,9 @@ struct model_list {
 int models_list(struct model_list *out, struct err *e);
 void models_release(struct model_list *l);
 
+/* Remove a model's file, or all parts of it.  ERR_IO. */
+int models_remove(const struct model_file *f, struct err *e);
+
 /* The user's models folder; free() it.  NULL without HOME and XDG_DATA_HOME. */
 char *models_folder(void);
 

@@ -28,7 +28,7 @@ static double interval(const struct progress *p)
 		return EVENT_S;
 	if (c->g.quiet || c->g.progress == PROGRESS_NONE)
 		return -1;
-	return c->err.tty && c->g.progress == PROGRESS_AUTO ? DRAW_S : PLAIN_S;
+	return c->err.cursor && c->g.progress == PROGRESS_AUTO ? DRAW_S : PLAIN_S;
 }
 
 void progress_start(struct progress *p, struct ctx *c, const char *phase, enum progress_unit unit,
@@ -42,6 +42,8 @@ void progress_start(struct progress *p, struct ctx *c, const char *phase, enum p
 void progress_total(struct progress *p, uint64_t total)
 {
 	p->total = total;
+	if (!p->done)	/* what came before was getting ready, not work */
+		p->mark_at[0] = p->mark_at[1] = clock_now();
 }
 
 static double rate(const struct progress *p, double now)

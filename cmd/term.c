@@ -68,6 +68,7 @@ static int columns(int fd, bool tty)
 void term_init(struct term *t, int fd, enum color_choice choice)
 {
 	t->tty = isatty(fd);
+	t->cursor = t->tty && is_set("TERM") && strcmp(getenv("TERM"), "dumb");
 	t->color = want_color(t->tty, choice);
 	t->links = t->tty && t->color && can_link();
 	t->utf8 = !strcmp(nl_langinfo(CODESET), "UTF-8");

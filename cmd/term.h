@@ -18,6 +18,7 @@ enum style { STYLE_PLAIN, STYLE_BOLD, STYLE_DIM, STYLE_HEAD, STYLE_PATH, STYLE_L
 
 struct term {
 	bool tty;
+	bool cursor;	/* a line can be drawn over: a terminal that is not dumb */
 	bool color;
 	bool links;	/* OSC 8 hyperlinks */
 	bool utf8;	/* the locale's encoding */

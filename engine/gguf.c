@@ -3,6 +3,7 @@
 #include "engine/gguf.h"
 
 #include "base/file.h"
+#include "base/mapped.h"
 #include "base/size.h"
 #include "engine/gguf_part.h"
 
@@ -43,6 +44,7 @@ static int open_part(struct part_file *f, const char *path, struct err *e)
 		return err_nomem(e);
 	if (file_map_open(&f->map, path, &why))
 		return err_set(e, ERR_MODEL, "%s", why.msg);
+	mapped_add(f->map.data, f->map.size, MAPPED_MODEL, f->path);
 	rc = gguf_part_parse(&f->part, f->path, f->map.data, f->map.size, e);
 	f->parsed = !rc;
 	return rc;
@@ -52,6 +54,7 @@ static void close_part(struct part_file *f)
 {
 	if (f->parsed)
 		gguf_part_release(&f->part);
+	mapped_remove(f->map.data);
 	file_map_close(&f->map);
 	free(f->path);
 	*f = (struct part_file){ 0 };

@@ -3,6 +3,7 @@
 #include "cmd/ctx.h"
 #include "cmd/json.h"
 #include "cmd/opt.h"
+#include "cmd/signals.h"
 #include "cmd/term.h"
 
 #include "base/buf.h"
@@ -14,6 +15,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 struct line {
 	bool flag, other;
@@ -242,6 +246,49 @@ static void test_base(void)
 	ok(!mapped_find(file, &kind), "nor one that was removed");
 }
 
+/* What a process ends with that reads a mapping whose file became shorter: exit code, and what it
+ * said, in said. */
+static int end_of_reader(enum mapped_kind kind, bool json, char *said, size_t n)
+{
+	char name[] = "/tmp/folio-opt-test-XXXXXX";
+	int fd = mkstemp(name), p[2], status = 0;
+	ssize_t got;
+	volatile char *map;
+
+	if (fd < 0 || ftruncate(fd, 8192) < 0 || pipe(p) < 0)
+		return -1;
+	map = mmap(NULL, 8192, PROT_READ, MAP_SHARED, fd, 0);
+	if (fork() == 0) {
+		dup2(p[1], json ? STDOUT_FILENO : STDERR_FILENO);
+		signals_init(json);
+		mapped_add((const char *)map, 8192, kind, "/a/file");
+		if (ftruncate(fd, 0) < 0)
+			_exit(99);
+		_exit(map[5000] ? 98 : 97);
+	}
+	close(p[1]);
+	got = read(p[0], said, n - 1);
+	said[got > 0 ? got : 0] = '\0';
+	wait(&status);
+	close(p[0]);
+	munmap((char *)map, 8192);
+	close(fd);
+	unlink(name);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -2;
+}
+
+static void test_bus(void)
+{
+	char said[512];
+
+	ok(end_of_reader(MAPPED_MODEL, false, said, sizeof(said)) == 12 && strstr(said, "'/a/file'"),
+	   "a model cut short under us ends in 12 and is named");
+	ok(end_of_reader(MAPPED_LIBRARY, false, said, sizeof(said)) == 13 && strstr(said, "repair"),
+	   "a library file in 13, with what to do");
+	ok(end_of_reader(MAPPED_INPUT, true, said, sizeof(said)) == 2 &&
+	   strstr(said, "\"schema\":\"folio.error/1\",\"code\":2,"), "an input in 2; JSON where asked");
+}
+
 int main(void)
 {
 	test_parse();
@@ -252,5 +299,6 @@ int main(void)
 	test_json();
 	test_term();
 	test_base();
+	test_bus();
 	return done();
 }
