@@ -223,8 +223,10 @@ static inline void unpack_row(int type, const uint8_t *src, size_t n, int8_t *co
 				if (type == QUANT_Q5_K) {
 					const __m256i one = _mm256_set1_epi8(1);
 					__m256i h = _mm256_loadu_si256((const __m256i *)qh);
-					__m256i h0 = _mm256_and_si256(_mm256_srl_epi16(h, _mm_cvtsi32_si128(2 * g)), one);
-					__m256i h1 = _mm256_and_si256(_mm256_srl_epi16(h, _mm_cvtsi32_si128(2 * g + 1)), one);
+					__m128i by = _mm_cvtsi32_si128(2 * g);
+					__m128i by1 = _mm_cvtsi32_si128(2 * g + 1);
+					__m256i h0 = _mm256_and_si256(_mm256_srl_epi16(h, by), one);
+					__m256i h1 = _mm256_and_si256(_mm256_srl_epi16(h, by1), one);
 
 					lo = _mm256_or_si256(lo, _mm256_slli_epi16(h0, 4));
 					hi = _mm256_or_si256(hi, _mm256_slli_epi16(h1, 4));
