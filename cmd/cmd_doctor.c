@@ -270,7 +270,7 @@ static void places(struct report *r)
 	if (library_find(r->c, &lib, &e)) {
 		say(r, BROKEN, "library", e.msg, e.hint);
 	} else {
-		disk(r, "library", lib.path);
+		disk(r, lib.exists ? "library" : "(library)", lib.path);
 		free(lib.path);
 	}
 	if (folder)

@@ -3,12 +3,12 @@
 #include "cmd/paths.h"
 
 #include "base/file.h"
+#include "cache/library.h"
 #include "cmd/settings.h"
 #include "cmd/ctx.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <git2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,13 +28,6 @@ static char *data_path(const char *leaf)
 	return buf_take(&b);
 }
 
-static bool is_folder(const char *path)
-{
-	struct stat st;
-
-	return !stat(path, &st) && S_ISDIR(st.st_mode);
-}
-
 /* --- the library --- */
 
 /* The nearest folder at or above the working one that holds .folio; NULL when none does. */
@@ -44,7 +37,7 @@ static char *nearest(void)
 
 	while (dir && *dir) {
 		lib = path_join(dir, ".folio");
-		if (!lib || is_folder(lib)) {
+		if (!lib || lib_exists(lib)) {
 			free(dir);
 			return lib;
 		}
@@ -58,105 +51,9 @@ static char *nearest(void)
 	return NULL;
 }
 
-/* The index of the repository whose work tree is dir; NULL when dir is none.  .git may be a file
- * that names the folder. */
-static char *index_of(const char *dir)
-{
-	char *dot = path_join(dir, ".git"), *index = NULL;
-	struct buf b = { 0 };
-	struct stat st;
-
-	if (!dot || stat(dot, &st) < 0) {
-		free(dot);
-		return NULL;
-	}
-	if (S_ISDIR(st.st_mode)) {
-		index = path_join(dot, "index");
-	} else if (!file_read(&b, dot, 8192, NULL) && b.len > 8 && !memcmp(b.data, "gitdir: ", 8)) {
-		char *target = b.data + 8, *whole;
-
-		target[strcspn(target, "\r\n")] = '\0';
-		whole = target[0] == '/' ? strdup(target) : path_join(dir, target);
-		index = whole ? path_join(whole, "index") : NULL;
-		free(whole);
-	}
-	buf_release(&b);
-	free(dot);
-	return index;
-}
-
-/* Does the index list files below rel?  1, 0, or -1 when it cannot be read. */
-static int index_lists(const char *index, const char *rel)
-{
-	git_index *git = NULL;
-	size_t at;
-	int answer = -1;
-
-	if (access(index, F_OK) < 0)
-		return 0;
-	git_libgit2_init();
-	if (!git_index_open(&git, index))
-		answer = git_index_find_prefix(&at, git, rel) == 0;
-	git_index_free(git);
-	git_libgit2_shutdown();
-	return answer;
-}
-
-static int tracked(const char *real)
-{
-	char *dir = strdup(real), *slash;
-	struct buf rel = { 0 };
-	int answer = 0;
-
-	while (dir && (slash = strrchr(dir, '/')) && !answer) {
-		char *index;
-
-		*slash = '\0';
-		buf_clear(&rel);
-		buf_addf(&rel, "%s/", real + (slash - dir) + 1);
-		index = index_of(*dir ? dir : "/");
-		if (index && !rel.failed)
-			answer = index_lists(index, rel.data);
-		if (index) {	/* repositories above this one do not see into it */
-			free(index);
-			break;
-		}
-	}
-	buf_release(&rel);
-	free(dir);
-	return answer;
-}
-
-static int trust(const char *path, struct err *e)
-{
-	static const char how[] = "pass --trust-library if you know where it comes from";
-	char *real = realpath(path, NULL);
-	struct stat st;
-	int rc = 0, t;
-
-	if (!real || stat(real, &st) < 0) {
-		rc = err_set(e, ERR_IO, "cannot look at library '%s': %s", path, strerror(errno));
-		free(real);
-		return rc;
-	}
-	if (st.st_uid != geteuid()) {
-		err_set(e, ERR_INVALID, "library '%s' belongs to another user (uid %ld)", path,
-			(long)st.st_uid);
-		rc = err_hint(e, ERR_INVALID, "%s", how);
-	} else if ((t = tracked(real)) != 0) {
-		err_set(e, ERR_INVALID, t > 0 ? "library '%s' is tracked by git, so it came with the "
-			"repository" : "cannot tell whether library '%s' is tracked by git: its "
-			"index cannot be read", path);
-		rc = err_hint(e, ERR_INVALID, "%s", how);
-	}
-	free(real);
-	return rc;
-}
-
 int library_find(struct ctx *c, struct library_place *out, struct err *e)
 {
 	const char *env = getenv("FOLIO_LIBRARY");
-	int rc = 0;
 
 	*out = (struct library_place){ 0 };
 	if (c->g.library) {
@@ -172,32 +69,28 @@ int library_find(struct ctx *c, struct library_place *out, struct err *e)
 		err_set(e, ERR_INVALID, "there is no place for a library");
 		return err_hint(e, ERR_INVALID, "set HOME or XDG_DATA_HOME, or pass -L DIR");
 	}
-	out->exists = is_folder(out->path);
-	if (out->exists && !c->g.trust_library)
-		rc = trust(out->path, e);
-	if (rc) {
-		free(out->path);
-		out->path = NULL;
-	}
-	return rc;
+	out->exists = lib_exists(out->path);
+	return 0;
 }
 
-int library_need(struct ctx *c, char **path, struct err *e)
+int library_open(struct ctx *c, struct library **out, unsigned flags, struct err *e)
 {
 	struct library_place p;
 	int rc = library_find(c, &p, e);
 
-	*path = NULL;
+	*out = NULL;
 	if (rc)
 		return rc;
-	if (!p.exists) {
+	if (!p.exists && !(flags & LIB_CREATE)) {
 		err_set(e, ERR_NOLIB, "there is no library at '%s' (%s)", p.path, p.why);
-		rc = err_hint(e, ERR_NOLIB, "'folio ingest PATH' makes one, 'folio init' an empty one");
-		free(p.path);
-		return rc;
+		rc = err_hint(e, ERR_NOLIB, "-L DIR or FOLIO_LIBRARY names another place");
+	} else {
+		rc = lib_open(out, p.path, flags | (c->g.trust_library ? LIB_TRUST : 0), e);
 	}
-	*path = p.path;
-	return 0;
+	if (!rc && !p.exists)
+		note(c, "made the library %s", p.path);
+	free(p.path);
+	return rc;
 }
 
 /* --- models --- */

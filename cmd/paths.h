@@ -4,9 +4,7 @@
  *   model    -m > $FOLIO_MODEL > the library's > core.model > the only one installed
  *   models   $XDG_DATA_HOME/folio/models, /usr/share/folio/models
  *
- * A library decides what a user is shown, so one that somebody else could have planted is not used
- * unasked: owned by another user, or tracked by the git repository it lies in.  The repository itself
- * is not opened for that (its configuration is a stranger's), only its index is read.
+ * Whether a library may be trusted is decided where it is opened (cache/library.h).
  */
 #ifndef CMD_PATHS_H
 #define CMD_PATHS_H
@@ -25,12 +23,14 @@ struct library_place {
 	bool exists;
 };
 
-/* The library this command line means, whether it exists or not.  ERR_INVALID when it may not be
- * trusted (above) or no place can be named. */
+/* The library this command line means, whether it exists or not.  ERR_INVALID when no place can be
+ * named. */
 int library_find(struct ctx *c, struct library_place *out, struct err *e);
-/* The same for commands that need one: ERR_NOLIB with a hint when there is none.  *path is the
- * caller's to free(). */
-int library_need(struct ctx *c, char **path, struct err *e);
+
+/* Open it; flags are those of lib_open, --trust-library is added.  With LIB_CREATE a library that was
+ * not there is made and that is said.  ERR_NOLIB and the errors of lib_open. */
+struct library;
+int library_open(struct ctx *c, struct library **out, unsigned flags, struct err *e);
 
 struct model_file {
 	char    *name;		/* file name without .gguf and part number */
