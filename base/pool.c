@@ -2,6 +2,7 @@
 
 #include "base/pool.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -21,19 +22,22 @@ struct worker {
 	int          number;
 };
 
+/* ticket = number of tasks << 32 | next task.  A task is taken by raising next with a compare-and-swap
+ * on the whole ticket, so nobody can take one of a loop that is over: then next == number.  fn and ctx
+ * are read after taking and written only while no task can be taken and all taken ones are done; so a
+ * helper that lost its processor at any point is never waited for, unless it holds a task. */
 struct pool {
 	int            n_thread;
 	struct worker *workers;		/* n_thread - 1 */
 	pthread_mutex_t lock;
 	pthread_cond_t  wake;
 	_Atomic bool     quit;
-	_Atomic uint32_t epoch;		/* one more for every loop */
+	_Atomic uint32_t epoch;		/* one more for every loop: what sleepers look at */
 	_Atomic int      n_sleeping;
 	pool_fn       *fn;
 	void          *ctx;
-	size_t         n_task;
-	_Atomic size_t next;		/* the task to take */
-	_Atomic int    n_busy;		/* helpers that have not finished this loop */
+	_Atomic uint64_t ticket;
+	_Atomic size_t   n_done;
 };
 
 static inline void relax(void)
@@ -45,14 +49,14 @@ static inline void relax(void)
 
 static void take_tasks(struct pool *p, int worker)
 {
-	size_t n = p->n_task;
+	uint64_t t = atomic_load(&p->ticket);
 
-	for (;;) {
-		size_t t = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed);
-
-		if (t >= n)
-			return;
-		p->fn(p->ctx, t, worker);
+	while ((uint32_t)t < t >> 32) {
+		if (!atomic_compare_exchange_weak(&p->ticket, &t, t + 1))
+			continue;
+		p->fn(p->ctx, (uint32_t)t, worker);
+		atomic_fetch_add_explicit(&p->n_done, 1, memory_order_release);
+		t = atomic_load(&p->ticket);
 	}
 }
 
@@ -73,11 +77,10 @@ static void *helper(void *arg)
 			atomic_fetch_sub(&p->n_sleeping, 1);
 			pthread_mutex_unlock(&p->lock);
 		}
-		seen++;
+		seen = atomic_load(&p->epoch);
 		if (atomic_load(&p->quit))
 			return NULL;
 		take_tasks(p, w->number);
-		atomic_fetch_sub_explicit(&p->n_busy, 1, memory_order_release);
 	}
 }
 
@@ -133,6 +136,8 @@ int pool_threads(const struct pool *p)
 
 void pool_run(struct pool *p, size_t n_task, pool_fn *fn, void *ctx)
 {
+	/* Tasks are counted in 32 bits; no loop of ours comes near. */
+	assert(n_task <= UINT32_MAX);
 	if (p->n_thread == 1 || n_task <= 1) {
 		for (size_t t = 0; t < n_task; t++)
 			fn(ctx, t, 0);
@@ -140,13 +145,12 @@ void pool_run(struct pool *p, size_t n_task, pool_fn *fn, void *ctx)
 	}
 	p->fn = fn;
 	p->ctx = ctx;
-	p->n_task = n_task;
-	atomic_store(&p->next, 0);
-	atomic_store(&p->n_busy, p->n_thread - 1);
+	atomic_store(&p->n_done, 0);
+	atomic_store(&p->ticket, (uint64_t)n_task << 32);
 	next_epoch(p);
 	take_tasks(p, 0);
 	/* A helper may have lost its processor to somebody else: after a while, let it have ours. */
-	for (int i = 0; atomic_load_explicit(&p->n_busy, memory_order_acquire); i++)
+	for (int i = 0; atomic_load_explicit(&p->n_done, memory_order_acquire) < n_task; i++)
 		if (i < SPIN)
 			relax();
 		else

@@ -2,6 +2,9 @@
  * its declaration to commands.h; help, completions and the manual check follow. */
 #include "config.h"
 
+#include "cmd/cmd_generate.h"
+#include "cmd/cmd_logits.h"
+#include "cmd/cmd_tokenize.h"
 #include "cmd/commands.h"
 #include "cmd/ctx.h"
 
@@ -42,6 +45,15 @@ const struct opt global_opts[] = {
 const struct cmd commands[] = {
 	{ .name = "model", .summary = "fetch, choose and inspect models", .group = "Models",
 	  .sub = model_commands },
+	{ .name = "generate", .args = "PROMPT|-", .summary = "complete a text with a model, without a library",
+	  .group = "Models", .opts = generate_opts, .opts_bytes = sizeof(struct generate_opts), .min_args = 1,
+	  .max_args = 1, .run = cmd_generate },
+	{ .name = "tokenize", .args = "TEXT|-", .summary = "token ids of a text, on one line", .group = "Models",
+	  .opts = tokenize_opts, .opts_bytes = sizeof(struct tokenize_opts), .min_args = 1, .max_args = 1,
+	  .run = cmd_tokenize },
+	{ .name = "logits", .args = "--tokens I,I,...|--tokens-file FILE -o FILE",
+	  .summary = "raw logits after given tokens, for comparing with other programs", .group = "Models",
+	  .opts = logits_opts, .opts_bytes = sizeof(struct logits_opts), .run = cmd_logits },
 	{ .name = "doctor", .args = "", .summary = "what this machine and this installation offer",
 	  .group = "Looking after folio",
 	  .more = "Prints processor features and the kernels chosen for them, whether io_uring "

@@ -6,7 +6,10 @@
 
 int cmd_completion(struct ctx *c, int argc, char **argv);
 int cmd_doctor(struct ctx *c, int argc, char **argv);
+int cmd_generate(struct ctx *c, int argc, char **argv);
 int cmd_help(struct ctx *c, int argc, char **argv);
+int cmd_logits(struct ctx *c, int argc, char **argv);
+int cmd_tokenize(struct ctx *c, int argc, char **argv);
 
 /* Groups of commands, each ending with a NULL name. */
 extern const struct cmd config_commands[];
