@@ -2,7 +2,7 @@
 """folio beside llama.cpp: prefill and decode of the same model file, in one run.
 
     peer.py --folio ./folio --model M.gguf [--model N.gguf] [--peer NAME=DIR]... [--threads 1,2]
-            [--prefill 512,4096] [--decode-after 512,4096] [--reps 5] [--csv FILE]
+            [--prefill 512,4096] [--decode-after 512,4096] [--reps 5] [--csv FILE] [--cpu]
 
 A peer is the folder of a virtual environment that llama-cpp-python was built into (README.md says
 how).  PEER_DEFAULT and PEER_OPENBLAS in the environment name the two usual ones.  If the folder has
@@ -13,7 +13,12 @@ the time inside llama_decode, loading and tokenising left out.
 Rounds are interleaved: every engine runs every shape once, then all of it again, so that another
 program's load falls on all of them.  The first round of each process is led by a short prefill that
 is thrown away.  A cell is the median over the rounds, with the lowest and highest beside it; a
-ratio compares folio with the better peer of its row.  Standard library only.
+ratio compares folio with the better peer of its row.
+
+--cpu counts tokens per second of processor time instead of the clock's.  On a machine that others
+load, the clock measures them; processor time of one thread does not, apart from caches and a
+shared core.  llama-bench cannot do it, so the binding is used, and folio bench must print a column
+tokens_per_cpu_s.  Standard library only.
 """
 import argparse
 import csv
@@ -38,6 +43,7 @@ def child(spec):
     null = ll.llama_log_callback(lambda level, text, user: None)
     ll.llama_log_set(null, None)
     ll.llama_backend_init()
+    clock = time.process_time if spec["cpu"] else time.perf_counter
     model = ll.llama_model_load_from_file(spec["model"].encode(), ll.llama_model_default_params())
     if not model:
         raise SystemExit("cannot load '%s'" % spec["model"])
@@ -54,7 +60,8 @@ def child(spec):
                 raise SystemExit("llama_decode failed")
         ll.llama_synchronize(ctx)
 
-    def timed(kind, n):
+    def timed(n, kinds):
+        """One context serves both kinds: decoding starts where the prefill ended."""
         params = ll.llama_context_default_params()
         params.n_ctx = n + DECODED + 8
         params.n_batch = 2048
@@ -63,21 +70,23 @@ def child(spec):
         ctx = ll.llama_init_from_model(model, params)
         if not ctx:
             raise SystemExit("cannot make a context of %d tokens" % params.n_ctx)
-        start = time.perf_counter()
+        start = clock()
         feed(ctx, tokens(n))
-        seconds, count = time.perf_counter() - start, n
-        if kind == "decode":
+        if "prefill" in kinds:
+            yield "prefill", n, n / (clock() - start)
+        if "decode" in kinds:
             feed(ctx, [1])
-            count, start = DECODED, time.perf_counter()
+            start = clock()
             for tok in tokens(DECODED):
                 feed(ctx, [tok])
-            seconds = time.perf_counter() - start
+            yield "decode", n, DECODED / (clock() - start)
         ll.llama_free(ctx)
-        return count / seconds
 
-    timed("prefill", SHORT)
-    for kind, n in spec["shapes"]:
-        print(json.dumps([kind, n, timed(kind, n)]), flush=True)
+    for _ in timed(SHORT, ["prefill"]):
+        pass
+    for n in sorted({n for _, n in spec["shapes"]}):
+        for result in timed(n, [kind for kind, m in spec["shapes"] if m == n]):
+            print(json.dumps(result), flush=True)
 
 
 # ---------------------------------------------------------------- one engine, one round
@@ -107,28 +116,33 @@ def llama_bench(program, model, threads, shapes, env):
             yield "decode", row["n_depth"], row["avg_ts"]
 
 
-def peer_round(folder, model, threads, shapes):
+def peer_round(folder, model, threads, shapes, cpu):
     env = dict(os.environ, OMP_WAIT_POLICY="passive")
     meter = os.path.join(folder, "bin", "llama-bench")
-    if os.access(meter, os.X_OK):
+    if os.access(meter, os.X_OK) and not cpu:
         yield from llama_bench(meter, model, threads, shapes, env)
         return
-    spec = json.dumps({"model": model, "threads": threads, "shapes": shapes})
+    spec = json.dumps({"model": model, "threads": threads, "shapes": shapes, "cpu": cpu})
     python = os.path.join(folder, "bin", "python")
     for line in run([python, os.path.abspath(__file__), "--child", spec], env).splitlines():
         yield json.loads(line)
 
 
-def folio_round(program, model, threads, shapes, extra):
-    """folio bench --csv prints kind,n,threads,tokens_per_s,rep; other columns may follow."""
+def folio_round(program, model, threads, shapes, extra, cpu):
+    """folio bench --csv prints kind,n,threads,tokens_per_s,rep and, for --cpu, tokens_per_cpu_s."""
     argv = [program, "bench", "--csv", "-m", model, "-j", str(threads), "--reps", "1"]
     for option, kind in (("--prefill", "prefill"), ("--decode-after", "decode")):
         sizes = [str(n) for k, n in shapes if k == kind]
         if sizes:
             argv += [option, ",".join(sizes)]
+    column = 3
     for row in csv.reader(run(argv + extra).splitlines()):
+        if row and row[0] == "kind" and cpu:
+            if "tokens_per_cpu_s" not in row:
+                raise SystemExit("this folio bench has no column tokens_per_cpu_s")
+            column = row.index("tokens_per_cpu_s")
         if row and row[0] in ("prefill", "decode"):
-            yield row[0], int(row[1]), float(row[3])
+            yield row[0], int(row[1]), float(row[column])
 
 
 # ---------------------------------------------------------------- the table
@@ -154,8 +168,9 @@ def cell(values):
     return "%.0f (%.0f–%.0f)" % (statistics.median(values), min(values), max(values))
 
 
-def table(results, engines, model, shapes, threads, out):
-    print("\n%s, tokens/s, median (lowest–highest)\n" % os.path.basename(model), file=out)
+def table(results, engines, model, shapes, threads, unit, out):
+    print("\n%s, tokens/%s, median (lowest–highest)\n" % (os.path.basename(model), unit),
+          file=out)
     print("| | threads | " + " | ".join(engines) + " | folio / better peer |", file=out)
     print("|---|---|" + "---|" * (len(engines) + 1), file=out)
     for kind, n in shapes:
@@ -184,6 +199,7 @@ def main():
     ap.add_argument("--prefill", type=numbers, default=[512, 4096])
     ap.add_argument("--decode-after", type=numbers, default=[512, 4096])
     ap.add_argument("--reps", type=int, default=5)
+    ap.add_argument("--cpu", action="store_true", help="processor time instead of the clock's")
     ap.add_argument("--csv", help="every single measurement goes here")
     args = ap.parse_args()
 
@@ -202,9 +218,10 @@ def main():
             for t in args.threads:
                 for e in engines:
                     if e == "folio":
-                        got = folio_round(args.folio, model, t, shapes, args.folio_arg)
+                        got = folio_round(args.folio, model, t, shapes, args.folio_arg,
+                                          args.cpu)
                     else:
-                        got = peer_round(peers[e[len("llama.cpp "):]], model, t, shapes)
+                        got = peer_round(peers[e[len("llama.cpp "):]], model, t, shapes, args.cpu)
                     before = load()
                     for kind, n, rate in got:
                         results.setdefault((model, e, kind, n, t), []).append(rate)
@@ -219,7 +236,8 @@ def main():
                             w.writerow("engine model kind n threads tokens_per_s rep load".split())
                             w.writerows(rows)
     for model in args.model:
-        table(results, engines, model, shapes, args.threads, sys.stdout)
+        table(results, engines, model, shapes, args.threads,
+              "s of processor time" if args.cpu else "s", sys.stdout)
     print("\nload %s at the end" % load())
 
 
