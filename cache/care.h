@@ -21,7 +21,7 @@
 
 struct care_damage {
 	const char *kind;	/* "catalog", "commits", "words", "trigram", "text", "map", "settings",
-				 * "segment", "pages", "tail", "turn", "entry" */
+				 * "segment", "pages", "index", "tail", "turn", "entry" */
 	const char *path;	/* source:path of what is hit, or the file or table */
 	uint64_t    tokens;	/* whose pages are hit */
 	bool        repairable;	/* from what is stored; false: only from the source, or lost */

@@ -1,0 +1,42 @@
+/* cache/care_int.h - what verify, repair and prune share; nobody else includes it */
+#ifndef CACHE_CARE_INT_H
+#define CACHE_CARE_INT_H
+
+#include "cache/care.h"
+#include "cache/cat_int.h"
+
+struct care {
+	struct library          *lib;
+	struct catalog          *c;
+	const struct care_watch *w;	/* may be NULL */
+	uint64_t n_damage, n_lost, checked;
+};
+
+/* Count and report.  what is a format; 0, or the watcher's answer. */
+int care_report(struct care *k, const char *kind, const char *path, uint64_t tokens, bool repairable,
+		const char *what, ...) __attribute__((format(printf, 6, 7)));
+int care_progress(struct care *k, const char *phase, uint64_t done, uint64_t total);
+
+/* "source:path" of some entry that holds the document (or uses the extent), else "document 12". */
+void care_path_of_document(struct care *k, int64_t document, struct buf *out);
+void care_path_of_extent(struct care *k, int64_t extent, struct buf *out);
+
+/* Is a file of the library at least this long?  ERR_CORRUPT says what is wrong. */
+int care_check_file(struct care *k, const char *file, uint64_t bytes, struct err *e);
+
+/* Read every byte of an extent and of its sketch and check them; last is the identity of its last page,
+ * x->page is not looked at.  ERR_CORRUPT: damage. */
+int care_check_extent(struct care *k, const struct cat_extent *x, const struct id *last,
+		      struct err *e);
+
+/* Every byte of a text (sum and SHA-256) and its map. */
+int care_check_text(struct care *k, int64_t document, struct err *e);
+int care_check_map(struct care *k, int64_t document, struct err *e);
+
+/* Bytes of a file of the library by name ("segments/00000001.kv"), 0 when it is not there. */
+uint64_t care_file_bytes(struct care *k, const char *file);
+
+/* Ids of a table that hold a condition, fresh memory. */
+int care_ids(struct catalog *c, const char *sql, int64_t **out, size_t *n, struct err *e);
+
+#endif
