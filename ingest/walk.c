@@ -375,7 +375,8 @@ static int dir_read(struct dir *d, const char *path)
 	if (!error)
 		error = errno;
 	closedir(dir);
-	qsort(d->v, d->n, sizeof(*d->v), cmp_entries);
+	if (d->n)
+		qsort(d->v, d->n, sizeof(*d->v), cmp_entries);
 	return error;
 }
 

@@ -2,9 +2,9 @@
 
 #include "ingest/walk.h"
 
-#include "base/hash.h"
 #include "base/size.h"
 #include "ingest/classify.h"
+#include "ingest/pathset.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -37,9 +37,8 @@ struct members {
 	size_t          n_archive;	/* bytes of path that are the archive's own */
 	bool            read;		/* content of the current member was taken */
 	bool            seekable;	/* skipping costs nothing */
-	/* Hashes of member paths: names that come twice get a number. */
-	uint64_t       *seen;
-	size_t          n_seen, cap_seen;
+	/* Member paths: names that come twice get a number. */
+	struct pathset  seen;
 };
 
 /* The budget of an archive inside another one is the outer one's; there is one at a time, because
@@ -152,41 +151,6 @@ static int skip_member(struct members *m, struct err *e)
 	return r == ARCHIVE_FATAL ? err_set(e, ERR_CORRUPT, "%s", arch_msg(m->a)) : 0;
 }
 
-/* True when the hash was not there. */
-static int add_seen(struct members *m, uint64_t h, bool *added, struct err *e)
-{
-	size_t i;
-
-	h |= 1;			/* 0 marks an empty slot */
-	if (m->n_seen * 2 >= m->cap_seen) {
-		size_t cap = m->cap_seen ? m->cap_seen * 2 : 256, k;
-		uint64_t *v = calloc(cap, sizeof(*v));
-
-		if (!v)
-			return err_nomem(e);
-		for (i = 0; i < m->cap_seen; i++) {
-			if (!m->seen[i])
-				continue;
-			for (k = m->seen[i] & (cap - 1); v[k]; k = (k + 1) & (cap - 1))
-				;
-			v[k] = m->seen[i];
-		}
-		free(m->seen);
-		m->seen = v;
-		m->cap_seen = cap;
-	}
-	for (i = h & (m->cap_seen - 1); m->seen[i]; i = (i + 1) & (m->cap_seen - 1)) {
-		if (m->seen[i] == h) {
-			*added = false;
-			return 0;
-		}
-	}
-	m->seen[i] = h;
-	m->n_seen++;
-	*added = true;
-	return 0;
-}
-
 /* The place becomes that of the member: empty, "." and ".." components dropped, and a number added
  * to a name that was there before.  *unsafe: it wanted to leave the archive. */
 static int enter_member(struct members *m, const char *name, struct place *back, bool *unsafe,
@@ -212,7 +176,7 @@ static int enter_member(struct members *m, const char *name, struct place *back,
 		buf_addf(&path, "member-%llu", (unsigned long long)m->b->n_member);
 	rc = path.failed ? err_nomem(e) : walk_enter(w, path.data, path.len, back, e);
 	for (i = 2; !rc; i++) {
-		rc = add_seen(m, sum128_of(w->path.data, w->path.len).lo, &added, e);
+		rc = pathset_add(&m->seen, pathset_key(w->path.data, w->path.len), &added, e);
 		if (rc || added)
 			break;
 		walk_leave(w, *back);
@@ -426,7 +390,7 @@ out:
 		freelocale(utf8);
 	if (fd >= 0)
 		close(fd);
-	free(m.seen);
+	pathset_release(&m.seen);
 	return rc;
 }
 
