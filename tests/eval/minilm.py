@@ -113,7 +113,7 @@ class MiniLM:
         x = x.mean(1)
         return x / np.linalg.norm(x, axis=-1, keepdims=True)
 
-    def embed(self, texts, progress=None):
+    def embed(self, texts):
         """(vectors [windows][384], owner [windows]): owner says which text a window is of."""
         first, last = self.vocab["[CLS]"], self.vocab["[SEP]"]
         windows = []
@@ -133,8 +133,6 @@ class MiniLM:
             group = [j for j in order[at:at + 8] if len(windows[j][1]) == n]
             out[group] = self.forward(np.array([windows[j][1] for j in group]))
             at += len(group)
-            if progress:
-                progress(at, len(order))
         return out, np.array([w[0] for w in windows])
 
 

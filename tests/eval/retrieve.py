@@ -93,20 +93,29 @@ class BM25:
 
 class Embedded:
     """MiniLM over windows of each span; a span is as good as its best window.  Embedding the corpora
-    takes some minutes, so the vectors are kept in `cache`, under a hash of what they were made of."""
+    takes some twenty minutes of one core, so the vectors are kept in `cache`, under a hash of what
+    they were made of, and a run that was interrupted goes on."""
 
     def __init__(self, spans, folder, cache):
         import hashlib
+        import sys
         import numpy as np
         import minilm
         self.spans, self.model = spans, minilm.MiniLM(folder)
         key = hashlib.sha256("\0".join(s[4] for s in spans).encode()).hexdigest()[:16]
         path = os.path.join(cache, "minilm-%s.npz" % key)
-        if not os.path.exists(path):
-            vectors, owner = self.model.embed([s[4] for s in spans], progress)
-            np.savez(path, vectors=vectors, owner=owner)
-        kept = np.load(path)
-        self.vectors, self.owner = kept["vectors"], kept["owner"]
+        vectors, owner, done = np.zeros((0, 384), np.float32), np.zeros(0, np.int64), 0
+        if os.path.exists(path):
+            kept = np.load(path)
+            vectors, owner, done = kept["vectors"], kept["owner"], int(kept["done"])
+        while done < len(spans):
+            v, o = self.model.embed([s[4] for s in spans[done:done + 40]])
+            vectors, owner = np.concatenate([vectors, v]), np.concatenate([owner, o + done])
+            done = min(done + 40, len(spans))
+            np.savez(path + ".part.npz", vectors=vectors, owner=owner, done=done)
+            os.replace(path + ".part.npz", path)
+            print("embedded: %d of %d spans" % (done, len(spans)), file=sys.stderr)
+        self.vectors, self.owner = vectors, owner
 
     def rank(self, question, k):
         import numpy as np
@@ -115,8 +124,3 @@ class Embedded:
         np.maximum.at(best, self.owner, scores)
         return [self.spans[i][:4] for i in np.argsort(-best, kind="stable")[:k]]
 
-
-def progress(done, total):
-    import sys
-    if done % 400 < 8 or done == total:
-        print("embedding: %d of %d windows" % (done, total), file=sys.stderr)
