@@ -147,7 +147,7 @@ static void snapshot_test(void)
 {
 	struct library *lib = open_lib("snap", LIB_CREATE);
 	struct catalog *c = lib_catalog(lib);
-	int64_t src, s1, s2, s3, id, doc, again;
+	int64_t src, s1 = 0, s2 = 0, s3 = 0, id = 0, doc, again;
 	struct cat_snapshot sn;
 	struct buf b = { 0 };
 	char hex[65];
@@ -235,7 +235,7 @@ static void map_test(void)
 	struct cat_blob *b;
 	struct cat_map *m;
 	uint64_t from, to;
-	int64_t doc;
+	int64_t doc = 0;
 	bool fresh;
 	size_t n;
 

@@ -117,7 +117,9 @@ static void serve(int fd, const char *folder)
 	end = (long)st.st_size;
 	snprintf(etag, sizeof(etag), "\"%lx-%lx.%lx\"", (long)st.st_size, (long)st.st_mtim.tv_sec,
 		 (long)st.st_mtim.tv_nsec);
-	snprintf(more, sizeof(more), no_etag ? "" : "ETag: %s\r\n", etag);
+	snprintf(more, sizeof(more), "ETag: %s\r\n", etag);
+	if (no_etag)
+		more[0] = '\0';
 	range = strstr(req, "Range: bytes=");
 	if_range = strstr(req, "If-Range: ");
 	if (range && !no_range && (!if_range || !strncmp(if_range + 10, etag, strlen(etag)))) {

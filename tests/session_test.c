@@ -139,7 +139,7 @@ static void turn_test(void)
 {
 	struct library *lib;
 	struct catalog *c;
-	int64_t en, src, snap, id, f0, f1, f2, *pin;
+	int64_t en, src, snap, id, f0 = 0, f1 = 0, f2 = 0, *pin;
 	struct sess_tail *t;
 	struct view v;
 	struct buf b = { 0 };

@@ -227,7 +227,7 @@ static void test_family(const struct family *f, size_t n_text)
 static void test_long_runs(void)
 {
 	static const char *const unit[] = {
-		" ", "\n", " \n", "a", "A", "\xe6\x97\xa5", "\xcc\x81", "9", ".", "'", "/", "\xe6\x97\xa5""A",
+		" ", "\n", " \n", "a", "A", "\xe6\x97\xa5", "\xcc\x81", "9", ".", "'", "/", "\xe6\x97\xa5\101",
 		" a", "\t ", "\r\n", "'s",
 	};
 	size_t n_max = 2000000;
