@@ -32,5 +32,8 @@ struct tok_file {
 /* The caller releases out->vocab, after a failure too. */
 int tok_load_gguf(struct tok_file *out, const struct gguf *g, struct err *e);
 int tok_load_tiktoken(struct tok_file *out, const char *path, const char *family, struct err *e);
+/* The same from memory; name stands for the path in messages. */
+int tok_load_tiktoken_mem(struct tok_file *out, const void *data, size_t n, const char *name,
+			  const char *family, struct err *e);
 
 #endif

@@ -8,7 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define MAX_FILE (256u << 20)
+/* Llama 4's has 3.6 MB and no token beyond 113 bytes.  Every cut of every token is looked up, which
+ * is square in its length. */
+#define MAX_FILE (64u << 20)
+#define MAX_TOKEN 512
 
 /* Special tokens of Llama 4, which its tokenizer.model does not list: 2048 ids after the ranks
  * (Meta's tokenizer.py).  Named here is what the model was shown; a run of ids with one name and a
@@ -107,22 +110,23 @@ static ptrdiff_t read_line(const uint8_t *s, size_t n, uint64_t want_rank, char 
 	return rank == want_rank ? base64(s, (size_t)(gap - s), out) : -1;
 }
 
-static int read_ranks(struct tok_vocab *v, const struct file_map *m, const char *path, struct err *e)
+static int read_ranks(struct tok_vocab *v, const uint8_t *p, size_t n_byte, const char *name,
+		      struct err *e)
 {
-	const uint8_t *p = m->data, *end = m->data + m->size;
+	const uint8_t *end = p + n_byte;
 	uint64_t n_line = 0;
 	char *room;
 	int rc;
 
 	for (const uint8_t *q = p; q < end && (q = memchr(q, '\n', (size_t)(end - q))); q++)
 		n_line++;
-	if (m->size && end[-1] != '\n')
+	if (n_byte && end[-1] != '\n')
 		n_line++;
 	/* Specials add some 40 bytes each. */
-	rc = tok_vocab_init(v, n_line + N_LLAMA4, m->size + N_LLAMA4 * 64, e);
+	rc = tok_vocab_init(v, n_line + N_LLAMA4, n_byte + N_LLAMA4 * 64, e);
 	if (rc)
 		return rc;
-	room = malloc(m->size + 1);
+	room = malloc(n_byte + 1);
 	if (!room)
 		return err_nomem(e);
 	for (uint64_t i = 0; i < n_line; i++) {
@@ -132,10 +136,10 @@ static int read_ranks(struct tok_vocab *v, const struct file_map *m, const char 
 		if (!eol)
 			eol = end;
 		n = read_line(p, (size_t)(eol - p - (eol > p && eol[-1] == '\r')), i, room);
-		if (n <= 0) {
-			rc = err_set(e, ERR_MODEL, "'%s', line %llu: not a token in base64 and the "
-				     "rank %llu", path, (unsigned long long)i + 1,
-				     (unsigned long long)i);
+		if (n <= 0 || n > MAX_TOKEN) {
+			rc = err_set(e, ERR_MODEL, "'%s', line %llu: not a token of 1 to %d bytes in "
+				     "base64 and the rank %llu", name, (unsigned long long)i + 1,
+				     MAX_TOKEN, (unsigned long long)i);
 			break;
 		}
 		tok_vocab_add(v, room, (size_t)n, TOK_NORMAL);
@@ -206,42 +210,51 @@ static int derive_merges(struct tok_vocab *v, uint32_t n, struct err *e)
 	return rc;
 }
 
-int tok_load_tiktoken(struct tok_file *out, const char *path, const char *family, struct err *e)
+int tok_load_tiktoken_mem(struct tok_file *out, const void *data, size_t n, const char *name,
+			  const char *family, struct err *e)
 {
 	struct tok_vocab *v = &out->vocab;
-	struct file_map m;
-	uint32_t n;
+	uint32_t n_rank;
 	int rc;
 
 	memset(out, 0, sizeof *out);
 	if (strcmp(family, "llama4") != 0)
 		return err_set(e, ERR_INVALID, "no special tokens are known for the family '%s' of a "
 			       "tiktoken file; 'llama4' is supported", family);
-	rc = file_map_open(&m, path, e);
+	if (n > MAX_FILE)
+		return err_set(e, ERR_MODEL, "'%s' has %zu bytes: no tiktoken file is that long", name,
+			       n);
+	rc = read_ranks(v, data, n, name, e);
 	if (rc)
 		return rc;
-	if (m.size > MAX_FILE)
-		rc = err_set(e, ERR_MODEL, "'%s' has %zu bytes: no tiktoken file is that long", path,
-			     m.size);
-	else
-		rc = read_ranks(v, &m, path, e);
-	file_map_close(&m);
-	if (rc)
-		return rc;
-	n = v->n;
+	n_rank = v->n;
 	add_specials(v);
 	rc = tok_vocab_index(v, e);
 	if (!rc)
-		rc = derive_merges(v, n, e);
+		rc = derive_merges(v, n_rank, e);
 	if (rc)
 		return rc;
 	out->pre = TOK_PRE_LLAMA4;
 	out->whole_first = true;
 	out->add_bos = true;
-	out->bos = (int32_t)n;
-	out->eos = (int32_t)n + 1;
-	out->eom = (int32_t)n + 7;
-	out->eot = (int32_t)n + 8;
+	out->bos = (int32_t)n_rank;
+	out->eos = (int32_t)n_rank + 1;
+	out->eom = (int32_t)n_rank + 7;
+	out->eot = (int32_t)n_rank + 8;
 	out->merges = id_of("ranks", 5);
 	return 0;
+}
+
+int tok_load_tiktoken(struct tok_file *out, const char *path, const char *family, struct err *e)
+{
+	struct file_map m;
+	int rc;
+
+	memset(out, 0, sizeof *out);
+	rc = file_map_open(&m, path, e);
+	if (rc)
+		return rc;
+	rc = tok_load_tiktoken_mem(out, m.data, m.size, path, family, e);
+	file_map_close(&m);
+	return rc;
 }

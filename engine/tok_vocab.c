@@ -3,22 +3,38 @@
 #include "engine/tok_vocab.h"
 
 #include <stdlib.h>
+#include <sys/random.h>
 
-static uint64_t hash(const char *s, size_t n)
+/* The high and low half of a product, folded: each bit of it depends on all of both factors. */
+static inline uint64_t mix(uint64_t a, uint64_t b)
 {
-	uint64_t h = n * 0x9e3779b97f4a7c15ull, w;
+	unsigned __int128 p = (unsigned __int128)a * b;
+
+	return (uint64_t)p ^ (uint64_t)(p >> 64);
+}
+
+static uint64_t hash(const struct tok_vocab *v, const char *s, size_t n)
+{
+	uint64_t h = v->salt[0] ^ n, w;
 
 	for (; n >= 8; n -= 8, s += 8) {
 		memcpy(&w, s, 8);
-		h = (h ^ w) * 0xff51afd7ed558ccdull;
-		h ^= h >> 32;
+		h = mix(h ^ w, v->salt[1]);
 	}
 	w = 0;
 	memcpy(&w, s, n);
-	h = (h ^ w) * 0xff51afd7ed558ccdull;
-	h ^= h >> 29;
-	h *= 0xc4ceb9fe1a85ec53ull;
-	return h ^ h >> 32;
+	h = mix(h ^ w, v->salt[1]);
+	return mix(h, v->salt[0]);
+}
+
+/* Random, odd, and with bits in the upper half, which is where a product's go.  Without a source of
+ * randomness the hashes are as good, only known. */
+static void make_salt(uint64_t salt[2])
+{
+	if (getrandom(salt, 2 * sizeof *salt, GRND_NONBLOCK) != 2 * sizeof *salt)
+		salt[0] = salt[1] = 0;
+	salt[0] = (salt[0] ^ 0x9e3779b97f4a7c15ull) | 1ull << 62 | 1;
+	salt[1] = (salt[1] ^ 0xff51afd7ed558ccdull) | 1ull << 62 | 1;
 }
 
 /* The smallest power of two that keeps a table of n at most three fifths full. */
@@ -34,6 +50,7 @@ static uint64_t table_size(uint64_t n)
 int tok_vocab_init(struct tok_vocab *v, uint64_t n, uint64_t n_byte, struct err *e)
 {
 	memset(v, 0, sizeof *v);
+	make_salt(v->salt);
 	if (n == 0 || n > TOK_MAX_VOCAB)
 		return err_set(e, ERR_MODEL, "a vocabulary of %llu tokens: 1 to %u are supported",
 			       (unsigned long long)n, TOK_MAX_VOCAB);
@@ -76,7 +93,7 @@ static void put(struct tok_vocab *v, uint32_t id, bool replace)
 {
 	const char *s = v->text + v->off[id];
 	size_t n = tok_vocab_len(v, id);
-	uint64_t h = hash(s, n), i = h & v->slot_mask, w;
+	uint64_t h = hash(v, s, n), i = h & v->slot_mask, w;
 
 	while ((w = v->slot[i])) {
 		uint32_t other = (uint32_t)w - 1;
@@ -94,7 +111,7 @@ static void put(struct tok_vocab *v, uint32_t id, bool replace)
 
 uint32_t tok_vocab_find(const struct tok_vocab *v, const void *text, size_t n)
 {
-	uint64_t h = hash(text, n), i = h & v->slot_mask, w;
+	uint64_t h = hash(v, text, n), i = h & v->slot_mask, w;
 
 	while ((w = v->slot[i])) {
 		uint32_t id = (uint32_t)w - 1;
@@ -166,7 +183,7 @@ int tok_vocab_index(struct tok_vocab *v, struct err *e)
 		if (v->type[id] == TOK_NORMAL || v->type[id] == TOK_BYTE)
 			put(v, id, true);
 	for (uint32_t id = 0; id < v->n; id++)
-		if (v->type[id] == TOK_USER || v->type[id] == TOK_UNUSED)
+		if (v->type[id] == TOK_USER)
 			put(v, id, false);
 	for (int b = 0; b < 256; b++) {
 		char c = (char)b;
@@ -198,7 +215,7 @@ void tok_vocab_merge(struct tok_vocab *v, uint32_t rank, uint32_t left, uint32_t
 		     uint32_t result)
 {
 	uint64_t key = (uint64_t)left << 20 | right;
-	size_t i = key * 0x9e3779b97f4a7c15ull >> v->pair_shift;
+	size_t i = key * v->salt[0] >> v->pair_shift;
 
 	v->merged[rank] = result;
 	while (v->pair[i] != UINT64_MAX) {

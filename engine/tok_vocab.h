@@ -8,6 +8,8 @@
  *   pair        open addressing by (left, right): left 20 bits, right 20 bits, rank 24 bits
  *   merged      [rank] -> the token a merge makes
  *
+ * Hashes are salted with random numbers at start: no file can be made whose tokens all collide.
+ *
  * Hence the limits: 2^20 tokens, 2^24 - 1 merges, 4 GiB of text.  The largest vocabulary known to
  * the authors has 262,144 tokens.
  */
@@ -36,6 +38,7 @@ struct tok_vocab {
 	char     *text;
 	uint32_t *off;
 	uint8_t  *type;
+	uint64_t  salt[2];		/* odd */
 	uint64_t *slot, slot_mask;
 	uint64_t *pair;
 	unsigned  pair_shift;
@@ -63,7 +66,8 @@ void tok_vocab_release(struct tok_vocab *v);
 void tok_vocab_add(struct tok_vocab *v, const void *text, size_t n, uint8_t type);
 
 /* Index what was added: slot, byte, user, special.  May be called again after types changed.  Of
- * two normal tokens with the same bytes the later one counts; a control token is never found. */
+ * two normal tokens with the same bytes the later one counts; control, unknown and unused tokens
+ * are never found. */
 int tok_vocab_index(struct tok_vocab *v, struct err *e);
 
 /* The token with these bytes, TOK_NONE when there is none. */
@@ -90,7 +94,7 @@ static inline uint32_t tok_vocab_rank(const struct tok_vocab *v, uint32_t left, 
 	if (left == TOK_NONE || right == TOK_NONE)
 		return TOK_NONE;
 	key = (uint64_t)left << 20 | right;
-	i = key * 0x9e3779b97f4a7c15ull >> v->pair_shift;
+	i = key * v->salt[0] >> v->pair_shift;
 	while ((w = v->pair[i]) != UINT64_MAX) {
 		if (w >> 24 == key)
 			return w & 0xffffff;

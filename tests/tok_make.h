@@ -12,6 +12,7 @@
 #include "base/utf8.h"
 #include "tests/gguf_make.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static const struct {

@@ -13,10 +13,12 @@ tiktoken, llama-cpp-python.  What is missing is skipped, and said so.
 
 compare is what says "equal": it prints a line per family, oracle and text, and exits 1 when one
 differs.  llama.cpp approximates the character classes of llama4, so there it is no oracle; tiktoken
-is, and for special tokens Meta's package.  Texts: 1.2 MB of tests/tok_text.h, every special token between words, this
-source tree, and the TEXTs given.  Invalid UTF-8 is compared stretch by stretch: llama.cpp replaces bad bytes, or aborts.
+is, and for special tokens Meta's package.  Texts: 1.2 MB of tests/tok_text.h, every special token
+between words, this source tree, and the TEXTs given.  Invalid UTF-8 is compared stretch by stretch:
+llama.cpp replaces bad bytes, or aborts.
 """
 import base64, glob, hashlib, os, re, struct, subprocess, sys, tempfile
+from pathlib import Path
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -94,7 +96,7 @@ def meta_tokenizer(path):
         from llama_models.llama4.tokenizer import Tokenizer
     except ImportError:
         return None, []
-    t = Tokenizer(path)
+    t = Tokenizer(Path(path))
     return (lambda text: t.encode(text.decode(), bos=False, eos=False, allowed_special="all"),
             sorted(t.special_tokens, key=t.special_tokens.get))
 
