@@ -4,6 +4,7 @@
 
 #include "base/size.h"
 #include "base/utf8.h"
+#include "ingest/encode.h"
 #include "ingest/format.h"
 
 #include <archive.h>
@@ -137,7 +138,7 @@ int container_open(struct container *c, const uint8_t *in, size_t n, const char 
 	archive_read_free(a);
 	if (rc)
 		container_release(c);
-	else
+	else if (c->n_member)
 		qsort(c->member, c->n_member, sizeof(*c->member), by_name);
 	return rc;
 }
@@ -165,17 +166,23 @@ void container_release(struct container *c)
 
 xmlDoc *xml_read(const struct buf *b)
 {
-	xmlDoc *doc;
+	struct encoding enc;
+	struct buf text = { 0 };
+	char charset[32];
+	xmlDoc *doc = NULL;
 
-	if (!b->len || b->len > INT32_MAX)
-		return NULL;
-	/* RECOVER: a book with one stray "&" is still a book. */
-	doc = xmlReadMemory(b->data, (int)b->len, NULL, NULL,
-			    XML_PARSE_NONET | XML_PARSE_RECOVER | XML_PARSE_NOERROR |
-			    XML_PARSE_NOWARNING | XML_PARSE_COMPACT);
+	/* Decoded here: what libxml2 recovers from bytes in a wrong encoding need not be UTF-8. */
+	if (b->len && b->len < INT32_MAX &&
+	    !encode_from(&text, &enc, format_html_charset((const uint8_t *)b->data, b->len, charset) ?
+			 charset : NULL, b->data, b->len, NULL) && text.len && text.len < INT32_MAX)
+		/* RECOVER: a book with one stray "&" is still a book. */
+		doc = xmlReadMemory(text.data, (int)text.len, NULL, "UTF-8",
+				    XML_PARSE_NONET | XML_PARSE_RECOVER | XML_PARSE_NOERROR |
+				    XML_PARSE_NOWARNING | XML_PARSE_COMPACT);
+	buf_release(&text);
 	if (doc && doc->intSubset && doc->intSubset->entities) {
 		xmlFreeDoc(doc);
-		return NULL;
+		doc = NULL;
 	}
 	return doc;
 }
@@ -195,6 +202,8 @@ xmlNode *xml_child(const xmlNode *node, const char *name)
 
 xmlNode *xml_next(const xmlNode *root, xmlNode *node, int skip)
 {
+	if (!node)
+		return NULL;		/* a document without a root */
 	/* Below an entity reference hangs the entity's own tree: never go there. */
 	if (!skip && node->children && node->type == XML_ELEMENT_NODE)
 		return node->children;

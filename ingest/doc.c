@@ -46,10 +46,9 @@ static uint32_t add_name(struct document *d, const char *s)
 {
 	size_t n = s ? strlen(s) : 0, at;
 
+	n = utf8_check(s, n > NAME_MAX_BYTES ? NAME_MAX_BYTES : n);	/* up to a broken character */
 	if (!n)
 		return 0;
-	if (n > NAME_MAX_BYTES)
-		n = NAME_MAX_BYTES - utf8_tail(s, NAME_MAX_BYTES);
 	if (!d->names.len)
 		buf_addc(&d->names, '\0');
 	at = d->names.len;
@@ -229,7 +228,8 @@ void doc_note(struct document *d, const char *fmt, ...)
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
 	n = strlen(line);
-	n -= utf8_tail(line, n);	/* a long one may end inside a character */
+	for (size_t i = utf8_check(line, n); i < n; i += utf8_check(line + i, n - i))
+		line[i] = '?';		/* words of other libraries may hold a stranger's bytes */
 	while (p && *p) {
 		const char *nl = strchr(p, '\n');
 		size_t len = nl ? (size_t)(nl - p) : strlen(p);

@@ -93,7 +93,7 @@ static bool allow_common(scmp_filter_ctx ctx)
 	       !seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
 				 SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) &&
 	       !seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-				 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+				 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
 }
 
 static bool allow_reading(scmp_filter_ctx ctx)
@@ -107,10 +107,10 @@ static bool allow_reading(scmp_filter_ctx ctx)
 	return !seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
 				 SCMP_A2(SCMP_CMP_MASKED_EQ, writes, O_RDONLY)) &&
 	       !seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
-				 SCMP_A0(SCMP_CMP_EQ, PR_SET_NO_NEW_PRIVS)) &&
+				 SCMP_A0(SCMP_CMP_EQ, PR_SET_NO_NEW_PRIVS, 0)) &&
 	       /* asking for limits, not setting them */
 	       !seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1,
-				 SCMP_A2(SCMP_CMP_EQ, 0));
+				 SCMP_A2(SCMP_CMP_EQ, 0, 0));
 }
 
 /* Refused calls fail with ENOSYS and the job goes on: libc tries new calls and falls back, and a
