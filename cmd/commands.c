@@ -3,7 +3,10 @@
 #include "config.h"
 
 #include "cmd/cmd_generate.h"
+#include "cmd/cmd_ingest.h"
 #include "cmd/cmd_logits.h"
+#include "cmd/cmd_ls.h"
+#include "cmd/cmd_search.h"
 #include "cmd/cmd_tokenize.h"
 #include "cmd/commands.h"
 #include "cmd/ctx.h"
@@ -43,6 +46,31 @@ const struct opt global_opts[] = {
 };
 
 const struct cmd commands[] = {
+	{ .name = "init", .args = "[DIR]", .summary = "make a library", .group = "Libraries",
+	  .more = "Makes DIR/.folio, or the folder that -L names. Without a library 'folio ingest' "
+		  "makes the one it was told to use by itself.",
+	  .max_args = 1, .run = cmd_init },
+	{ .name = "ingest", .args = "PATH|-...", .summary = "add or update sources, make a snapshot",
+	  .group = "Libraries",
+	  .more = "A PATH is a folder, a git repository, an archive (tar, zip, 7z) or a file; - is "
+		  "standard input. Unchanged files are not read again, a deleted file is gone from "
+		  "the new snapshot and stays in the old ones. After an interruption the same command "
+		  "goes on. A file that cannot be read costs that file; the exit status is then 3.",
+	  .opts = ingest_cmd_opts, .opts_bytes = sizeof(struct ingest_cmd_opts), .max_args = -1,
+	  .run = cmd_ingest },
+	{ .name = "ls", .args = "[SOURCE[@SNAP]]", .summary = "sources, snapshots and files",
+	  .group = "Libraries", .opts = ls_opts, .opts_bytes = sizeof(struct ls_opts), .max_args = 1,
+	  .run = cmd_ls },
+	{ .name = "show", .args = "FILE[:A-B]", .summary = "the stored text of a file or citation",
+	  .group = "Libraries",
+	  .more = "FILE is a path as 'folio ls SOURCE' prints it, SOURCE/PATH or SOURCE@SNAP/PATH; "
+		  ":12 or :12-20 behind it picks lines.",
+	  .min_args = 1, .max_args = 1, .run = cmd_show },
+	{ .name = "search", .args = "PATTERN",
+	  .summary = "exact, PCRE2 or full-text search, without a model", .group = "Libraries",
+	  .more = "Searches the newest snapshot of every source. Exits with 1 when nothing matches.",
+	  .opts = search_opts, .opts_bytes = sizeof(struct search_opts), .min_args = 1, .max_args = 1,
+	  .run = cmd_search },
 	{ .name = "model", .summary = "fetch, choose and inspect models", .group = "Models",
 	  .sub = model_commands },
 	{ .name = "generate", .args = "PROMPT|-", .summary = "complete a text with a model, without a library",

@@ -8,7 +8,12 @@ int cmd_completion(struct ctx *c, int argc, char **argv);
 int cmd_doctor(struct ctx *c, int argc, char **argv);
 int cmd_generate(struct ctx *c, int argc, char **argv);
 int cmd_help(struct ctx *c, int argc, char **argv);
+int cmd_ingest(struct ctx *c, int argc, char **argv);
+int cmd_init(struct ctx *c, int argc, char **argv);
 int cmd_logits(struct ctx *c, int argc, char **argv);
+int cmd_ls(struct ctx *c, int argc, char **argv);
+int cmd_search(struct ctx *c, int argc, char **argv);
+int cmd_show(struct ctx *c, int argc, char **argv);
 int cmd_tokenize(struct ctx *c, int argc, char **argv);
 
 /* Groups of commands, each ending with a NULL name. */
