@@ -589,7 +589,7 @@ int format_html(const uint8_t *in, size_t n, struct document *d, struct err *e)
 	int rc;
 
 	d->kind = DOC_HTML;
-	opt.xml = xml || memmem(in, MIN(n, (size_t)1024), "//www.w3.org/1999/xhtml", 23);
+	opt.xml = xml || (n && memmem(in, MIN(n, (size_t)1024), "//www.w3.org/1999/xhtml", 23));
 	rc = encode_from(&page, &enc, format_html_charset(in, n, charset) ? charset : NULL, in, n, e);
 	if (!rc)
 		rc = html_append(d, page.data ? page.data : "", page.len, &opt, e);
