@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -78,13 +79,31 @@ int segment_head_check(const struct segment_head *h, enum segment_kind kind, con
 
 /* ---- open and close ---- */
 
+/* Open, and once more with the soft limit of open files raised to the hard one when that is what stands
+ * in the way: a large library has more files than the usual 1024 allow. */
+static int open_raising(const char *path, int flags)
+{
+	struct rlimit lim;
+	int fd = open(path, flags);
+
+	if (fd >= 0 || errno != EMFILE || getrlimit(RLIMIT_NOFILE, &lim) < 0 ||
+	    lim.rlim_cur == lim.rlim_max)
+		return fd;
+	lim.rlim_cur = lim.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &lim) < 0) {
+		errno = EMFILE;
+		return -1;
+	}
+	return open(path, flags);
+}
+
 static int open_file(struct segment *s, uint64_t sealed, struct err *e)
 {
 	struct segment_head h;
 	struct stat st;
 	int rc;
 
-	s->fd = open(s->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	s->fd = open_raising(s->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (s->fd < 0)
 		return err_set(e, errno == ENOENT ? ERR_NOTFOUND : ERR_IO, "cannot open '%s': %s",
 			       s->path, strerror(errno));
@@ -208,7 +227,8 @@ static void open_direct(struct segment *s)
 	struct stat a, b;
 
 	s->dio_align = 4096;
-	s->direct = open(s->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_DIRECT);
+	s->direct = open_raising(s->path,
+				 O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_DIRECT);
 	if (s->direct < 0) {
 		s->direct = -1;
 		return;

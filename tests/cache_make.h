@@ -4,6 +4,7 @@
 
 #include "cache/extent.h"
 
+#include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,14 +90,18 @@ __attribute__((unused)) static char *make_dir(void)
 
 __attribute__((unused)) static void make_rmdir(char *dir)
 {
-	char name[4200];
+	char name[4400];
+	DIR *d = opendir(dir);
+	struct dirent *f;
 
-	for (unsigned i = 0; i < 100; i++)
-		for (int k = 0; k < 3; k++) {
-			snprintf(name, sizeof(name), "%s/%08u.%s", dir, i,
-				 k == 0 ? "kv" : k == 1 ? "sk" : "si");
-			unlink(name);
-		}
+	while (d && (f = readdir(d))) {
+		if (f->d_name[0] == '.')
+			continue;
+		snprintf(name, sizeof(name), "%s/%s", dir, f->d_name);
+		unlink(name);
+	}
+	if (d)
+		closedir(d);
 	rmdir(dir);
 	free(dir);
 }

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 
 /* ---- the shim: call number fail_at of a kind fails (counting from 1; 0: none) ---- */
 
@@ -341,6 +342,31 @@ static void test_store(const char *dir)
 	extent_build_free(b);
 }
 
+static void test_limit(const char *dir)
+{
+	struct rlimit was, low;
+	struct segment_writer *w;
+	struct segment *s[80];
+	char path[4200];
+	int n = 0, opened = 0;
+
+	snprintf(path, sizeof(path), "%s/00000003.kv", dir);
+	if (getrlimit(RLIMIT_NOFILE, &was) || segment_create(&w, path, SEGMENT_KV, 8192, NULL))
+		return;
+	segment_writer_close(w);
+	low = was;
+	low.rlim_cur = 40;
+	setrlimit(RLIMIT_NOFILE, &low);
+	while (n < 80 && !segment_open(&s[n], path, SEGMENT_KV, 4096, NULL))
+		n++;
+	opened = n;
+	while (n)
+		segment_close(s[--n]);
+	setrlimit(RLIMIT_NOFILE, &was);
+	ok(opened == 80 || was.rlim_max < 100, "more files than the soft limit are opened (%d)", opened);
+	unlink(path);
+}
+
 /* A batch of three records in fresh files; 0 when add, add, add, sync all said yes. */
 static int write_batch(struct kv_store *st, struct kv_writer *w, const void *image, size_t n,
 		       struct kv_ref *ref, struct err *e)
@@ -438,6 +464,7 @@ int main(void)
 	test_head_damage(dir);
 	test_guard(dir);
 	test_store(dir);
+	test_limit(dir);
 	test_faults(dir);
 	make_rmdir(dir);
 	return done();

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #define N 23
 
@@ -205,6 +206,61 @@ static void test_threads(struct kv_store *st)
 	view_free(v);
 }
 
+struct append_job {
+	struct kv_store *st;
+	atomic_int       stop;
+	int              n, bad;
+};
+
+/* Batch after batch, read back through the store that the readers use. */
+static void *writer_main(void *arg)
+{
+	struct append_job *j = arg;
+	struct kv_writer *w;
+	struct kv_ref ref;
+	const uint8_t *p;
+	size_t n;
+
+	if (kv_writer_new(&w, j->st, 64 << 10, next_number, NULL, NULL))
+		return NULL;
+	while (!atomic_load(&j->stop) || j->n < 20) {
+		const void *image = extent_build_image(built[j->n % N], &n);
+		struct segment *s;
+
+		j->bad += kv_writer_add(w, image, n, NULL, 0, &ref, NULL) != 0;
+		if (j->n++ % 4 == 3)
+			j->bad += kv_writer_sync(w, NULL) != 0;
+		j->bad += kv_store_segment(j->st, SEGMENT_KV, ref.number, ref.off + n, &s, NULL) ||
+			  segment_borrow(s, ref.off, n, &p, NULL) || memcmp(p, image, n);
+	}
+	kv_writer_free(w);
+	return NULL;
+}
+
+static void test_beside_writer(struct kv_store *st)
+{
+	struct append_job aj = { .st = st };
+	pthread_t t[8], writer;
+	struct job job[8];
+	struct view *v;
+	int bad = 0;
+
+	view_new(&v, st, &geom, entry, N, NULL);
+	pthread_create(&writer, NULL, writer_main, &aj);
+	for (int i = 0; i < 8; i++) {
+		job[i] = (struct job){ v, 0 };
+		pthread_create(&t[i], NULL, reader_main, &job[i]);
+	}
+	for (int i = 0; i < 8; i++) {
+		pthread_join(t[i], NULL);
+		bad += job[i].bad;
+	}
+	atomic_store(&aj.stop, 1);
+	pthread_join(writer, NULL);
+	ok(!bad && !aj.bad, "eight readers beside one writer (%d spans) disturb nobody", aj.n);
+	view_free(v);
+}
+
 static void flip(struct kv_store *st, const struct kv_ref *ref, uint64_t off)
 {
 	char *path = kv_store_path(st, SEGMENT_KV, ref->number);
@@ -399,6 +455,7 @@ int main(void)
 	test_order(st, v);
 	test_ways(st, v);
 	test_threads(st);
+	test_beside_writer(st);
 	test_damage(st);
 	test_wrong_place(st);
 	view_free(v);
