@@ -6,8 +6,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <seccomp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -38,19 +42,8 @@ static bool limit(int what, uint64_t soft, uint64_t hard)
 	return !setrlimit(what, &r);
 }
 
-/* AddressSanitizer has mapped terabytes of shadow: no limit on address space can hold there. */
-#if defined(__SANITIZE_ADDRESS__)
-#define MEMORY_LIMIT 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define MEMORY_LIMIT 0
-#endif
-#endif
-#ifndef MEMORY_LIMIT
-#define MEMORY_LIMIT 1
-#endif
-
-bool jail_limits(const struct sandbox_limit *lim, bool fresh)
+/* fresh: an exec follows, and the address space counts from nothing. */
+static bool set_limits(const struct sandbox_limit *lim, bool fresh)
 {
 	uint64_t memory = lim->memory + (fresh ? 0 : mapped_bytes());
 
@@ -58,7 +51,7 @@ bool jail_limits(const struct sandbox_limit *lim, bool fresh)
 	return limit(RLIMIT_CPU, lim->cpu_seconds, lim->cpu_seconds + 1) &&
 	       limit(RLIMIT_FSIZE, lim->output, lim->output) &&
 	       limit(RLIMIT_NOFILE, 32, 32) && limit(RLIMIT_CORE, 0, 0) &&
-	       (!MEMORY_LIMIT || limit(RLIMIT_AS, memory, memory));
+	       limit(RLIMIT_AS, memory, memory);
 }
 
 /* Calls that move bytes between memory and files that are open already. */
@@ -125,32 +118,49 @@ static bool allow_reading(scmp_filter_ctx ctx)
 				 SCMP_A2(SCMP_CMP_EQ, 0, 0));
 }
 
-/* Refused calls fail with ENOSYS and the job goes on: libc tries new calls and falls back, and a
- * list that killed for them would rot with every release.  Calls of another architecture kill. */
-static bool filter(bool is_program)
+/* The filter as the kernel takes it.  Refused calls fail with ENOSYS and the job goes on: libc tries
+ * new calls and falls back, and a list that killed for them would rot with every release.  Calls of
+ * another architecture kill. */
+static bool build(bool is_program, struct sock_fprog *prog)
 {
-	scmp_filter_ctx ctx;
-	bool good;
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
+	int fd = memfd_create("filter", MFD_CLOEXEC);
+	bool good = ctx && fd >= 0 && allow_common(ctx);
+	off_t n;
 
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		return false;
-	ctx = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
-	if (!ctx)
-		return false;
-	good = allow_common(ctx);
 	if (good && is_program)
 		good = allow_all(ctx, program, ARRAY_LEN(program)) && allow_reading(ctx);
-	good = good && !seccomp_load(ctx);
-	seccomp_release(ctx);
+	good = good && !seccomp_export_bpf(ctx, fd) && (n = lseek(fd, 0, SEEK_END)) > 0 &&
+	       n / (off_t)sizeof(struct sock_filter) <= USHRT_MAX;
+	if (good) {
+		prog->len = (unsigned short)(n / (off_t)sizeof(struct sock_filter));
+		prog->filter = malloc((size_t)n);
+		good = prog->filter && pread(fd, prog->filter, (size_t)n, 0) == n;
+	}
+	if (ctx)
+		seccomp_release(ctx);
+	if (fd >= 0)
+		close(fd);
 	return good;
 }
 
-bool jail_filter_function(void)
+/* All memory is taken before the limits: a program's limit may be less than what this process,
+ * a copy of one with a model mapped, has already. */
+static bool enter(const struct sandbox_limit *lim, bool is_program)
 {
-	return filter(false);
+	struct sock_fprog prog = { 0 };
+
+	return build(is_program, &prog) && set_limits(lim, is_program) &&
+	       !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
+	       !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
 }
 
-bool jail_filter_program(void)
+bool jail_function(const struct sandbox_limit *lim)
 {
-	return filter(true);
+	return enter(lim, false);
+}
+
+bool jail_program(const struct sandbox_limit *lim)
+{
+	return enter(lim, true);
 }

@@ -10,14 +10,12 @@
 
 #include <stdbool.h>
 
-/* Set the rlimits.  fresh: an exec follows, so the address space counts from nothing. */
-bool jail_limits(const struct sandbox_limit *lim, bool fresh);
-
 /* For a job inside this program: memory, its two open files, time.  No path can be opened. */
-bool jail_filter_function(void);
+bool jail_function(const struct sandbox_limit *lim);
 
-/* For a program: the same and execve, reading files, what the dynamic linker and libc ask for.
- * Nothing opened for writing, no socket, no process, no signal to others. */
-bool jail_filter_program(void);
+/* For a program, just before execve: the same and execve, reading files, what the dynamic linker
+ * and libc ask for.  Nothing opened for writing, no socket, no process, no signal to others.  Its
+ * address space is counted from nothing. */
+bool jail_program(const struct sandbox_limit *lim);
 
 #endif

@@ -108,7 +108,7 @@ static bool send_frame(int fd, int code, const char *body, size_t n)
 _Noreturn static void run_function(const struct sandbox_job *job, const struct ask *q,
 				   const int fd[3])
 {
-	const uint8_t *in = NULL;
+	const uint8_t *in = (const uint8_t *)"";
 	struct err e = { 0 };
 	struct buf out = { 0 };
 	int rc;
@@ -120,7 +120,7 @@ _Noreturn static void run_function(const struct sandbox_job *job, const struct a
 	}
 	close(fd[0]);
 	close(fd[2]);
-	if (!jail_limits(&q->lim, false) || !jail_filter_function())
+	if (!jail_function(&q->lim))
 		_exit(EXIT_NO_JAIL);
 	rc = job->fn(in, q->n, q->arg, &out, &e);
 	if (rc == ERR_NOMEM || out.failed)
@@ -139,7 +139,7 @@ _Noreturn static void run_program(const struct sandbox_job *job, const struct as
 	if (dup2(fd[0], 0) < 0 || dup2(fd[1], 1) < 0 || dup2(fd[2], 2) < 0 ||
 	    close_range(3, ~0u, 0))
 		_exit(EXIT_NO_JAIL);
-	if (!jail_limits(&q->lim, true) || !jail_filter_program())
+	if (!jail_program(&q->lim))
 		_exit(EXIT_NO_JAIL);
 	execve(job->argv[0], (char *const *)(uintptr_t)job->argv, env);
 	_exit(EXIT_NO_EXEC);
