@@ -89,16 +89,14 @@ static bool allow_all(scmp_filter_ctx ctx, const int *call, size_t n)
 	return true;
 }
 
-/* mmap and mprotect where nothing becomes executable; abort() may signal this process alone. */
+/* mmap and mprotect where nothing becomes executable. */
 static bool allow_common(scmp_filter_ctx ctx)
 {
 	return allow_all(ctx, common, ARRAY_LEN(common)) &&
 	       !seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
 				 SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) &&
 	       !seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
-				 SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) &&
-	       !seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-				 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
+				 SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 }
 
 static bool allow_reading(scmp_filter_ctx ctx)
@@ -144,23 +142,27 @@ static bool build(bool is_program, struct sock_fprog *prog)
 	return good;
 }
 
-/* All memory is taken before the limits: a program's limit may be less than what this process,
- * a copy of one with a model mapped, has already. */
-static bool enter(const struct sandbox_limit *lim, bool is_program)
-{
-	struct sock_fprog prog = { 0 };
+static struct sock_fprog for_function, for_program;
 
-	return build(is_program, &prog) && set_limits(lim, is_program) &&
-	       !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
-	       !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
+bool jail_prepare(void)
+{
+	return build(false, &for_function) && build(true, &for_program);
+}
+
+/* No memory is taken here: a program's limit may be less than what this process, a copy of one with
+ * a model mapped, has already. */
+static bool enter(const struct sandbox_limit *lim, const struct sock_fprog *prog, bool fresh)
+{
+	return prog->len && set_limits(lim, fresh) && !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
+	       !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, prog);
 }
 
 bool jail_function(const struct sandbox_limit *lim)
 {
-	return enter(lim, false);
+	return enter(lim, &for_function, false);
 }
 
 bool jail_program(const struct sandbox_limit *lim)
 {
-	return enter(lim, true);
+	return enter(lim, &for_program, true);
 }

@@ -10,12 +10,16 @@
 
 #include <stdbool.h>
 
+/* Build both filters, once, in the process that will fork the children: it takes a millisecond and
+ * memory.  False when the kernel or the library refuses. */
+bool jail_prepare(void);
+
 /* For a job inside this program: memory, its two open files, time.  No path can be opened. */
 bool jail_function(const struct sandbox_limit *lim);
 
 /* For a program, just before execve: the same and execve, reading files, what the dynamic linker
- * and libc ask for.  Nothing opened for writing, no socket, no process, no signal to others.  Its
- * address space is counted from nothing. */
+ * and libc ask for.  Nothing opened for writing, no socket, no process, no signal.  Its address
+ * space is counted from nothing. */
 bool jail_program(const struct sandbox_limit *lim);
 
 #endif

@@ -298,6 +298,7 @@ _Noreturn static void helper(const struct sandbox *s, int sock)
 	sigemptyset(&block);
 	sigaddset(&block, SIGCHLD);
 	sigprocmask(SIG_SETMASK, &block, NULL);
+	jail_prepare();		/* where it cannot, no child gets past jail_function */
 	serve(s);
 	_exit(0);
 }

@@ -11,7 +11,7 @@
  *
  * A job is a function, or a program to exec.  Around both stand
  *   - no_new_privs and a seccomp allow-list: no socket, no process, no file opened for writing,
- *     no signal to others; a function may open no file at all; refused calls give an error
+ *     no signal; a function may open no file at all; refused calls give an error
  *   - RLIMIT_CPU, RLIMIT_AS, RLIMIT_FSIZE (the output), RLIMIT_NOFILE, RLIMIT_CORE 0
  *   - a wall clock, kept by the helper
  *
