@@ -39,9 +39,7 @@ static int refuse(const uint8_t *in, size_t n, const char *arg, struct buf *out,
 static int crash(const uint8_t *in, size_t n, const char *arg, struct buf *out, struct err *e)
 {
 	(void)in, (void)n, (void)arg, (void)out, (void)e;
-	signal(SIGSEGV, SIG_DFL);
-	raise(SIGSEGV);
-	return 0;
+	__builtin_trap();	/* raise() would be refused */
 }
 
 static int loop(const uint8_t *in, size_t n, const char *arg, struct buf *out, struct err *e)
