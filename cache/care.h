@@ -21,7 +21,7 @@
 
 struct care_damage {
 	const char *kind;	/* "catalog", "commits", "words", "trigram", "text", "map", "settings",
-				 * "segment", "pages", "index", "tail", "turn", "entry" */
+				 * "segment", "pages", "summary", "index", "tail", "turn", "entry" */
 	const char *path;	/* source:path of what is hit, or the file or table */
 	uint64_t    tokens;	/* whose pages are hit */
 	bool        repairable;	/* from what is stored; false: only from the source, or lost */
@@ -52,7 +52,7 @@ struct care_repaired {
 	uint64_t tokens_to_encode;	/* of spans that lost their pages */
 	uint64_t documents_lost;	/* texts that must be ingested again */
 };
-/* lib must be opened with LIB_DAMAGED. */
+/* lib must be opened with LIB_MEND; lib_catalog() gives another one afterwards. */
 int care_repair(struct library *lib, const struct care_watch *w, struct care_repaired *out,
 		struct err *e);
 

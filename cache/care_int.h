@@ -9,6 +9,7 @@ struct care {
 	struct library          *lib;
 	struct catalog          *c;
 	const struct care_watch *w;	/* may be NULL */
+	struct kv_store         *store;	/* for looking at heads */
 	uint64_t n_damage, n_lost, checked;
 };
 
@@ -24,14 +25,39 @@ void care_path_of_extent(struct care *k, int64_t extent, struct buf *out);
 /* Is a file of the library at least this long?  ERR_CORRUPT says what is wrong. */
 int care_check_file(struct care *k, const char *file, uint64_t bytes, struct err *e);
 
-/* Read every byte of an extent and of its sketch and check them; last is the identity of its last page,
+/* The catalog itself: pages, b-trees, SQLite's own checks.  Damage is reported, not an error. */
+int care_check_catalog(struct care *k, struct err *e);
+
+/* Are there fewer commits than were made? */
+int care_check_commits(struct care *k);
+
+/* Copy every row of a damaged catalog that can still be read into a new one at path, put right what
+ * refers to nothing, make the derived tables again, and say what is lost.  The new file is complete and
+ * synced on success. */
+int care_salvage(struct care *k, const char *path, struct err *e);
+
+/* An entry whose text is gone: listed as skipped, to be read again by the next ingest (in a batch). */
+#define CARE_TEXT_LOST "its text was damaged: ingest the source again"
+
+/* Read every byte of an extent (or of its sketch) and check them; last is the identity of its last page,
  * x->page is not looked at.  ERR_CORRUPT: damage. */
 int care_check_extent(struct care *k, const struct cat_extent *x, const struct id *last,
 		      struct err *e);
+int care_check_sketch(struct care *k, const struct cat_extent *x, const struct id *last,
+		      struct err *e);
+/* Do the files of a reference open: head, kind, version, length? */
+int care_check_heads(struct care *k, const struct kv_ref *ref, struct err *e);
+/* The bytes of an extent, 64-aligned, unchecked; free() them. */
+int care_read_extent(struct care *k, const struct kv_ref *ref, void **out, struct err *e);
 
 /* Every byte of a text (sum and SHA-256) and its map. */
 int care_check_text(struct care *k, int64_t document, struct err *e);
 int care_check_map(struct care *k, int64_t document, struct err *e);
+
+/* Check all of them, report, and append the ids (int64_t): extents of bad index parts; tail rows whose
+ * far bytes, or only near bytes, are bad. */
+int care_bad_parts(struct care *k, struct buf *extent, struct err *e);
+int care_bad_tails(struct care *k, struct buf *far, struct buf *near, struct err *e);
 
 /* Bytes of a file of the library by name ("segments/00000001.kv"), 0 when it is not there. */
 uint64_t care_file_bytes(struct care *k, const char *file);

@@ -81,6 +81,14 @@ int search_open(struct catalog *c, struct err *e);	/* SQL functions of a connect
  * names it. */
 int cat_del_document(struct catalog *c, int64_t id, struct err *e);
 
+/* A catalog that cannot be opened because pages of its schema are bad: the same tables lie at the same
+ * places in every catalog that begins with this version's migrations, so an empty one gives them back.
+ * What hangs on them is then for repair. */
+int care_rescue_schema(struct library *lib, const char *path, struct err *e);
+
+/* Count the lines of a stored text again; its anchors are lost (in a batch). */
+int cat_remake_map(struct catalog *c, int64_t document, struct err *e);
+
 /* Files that no row names any more: unlinked by prune once no reader of this generation is left. */
 int cat_doom(struct catalog *c, const char *file, uint64_t bytes, struct err *e);
 

@@ -90,7 +90,8 @@ int cat_put_engine(struct catalog *c, const struct cat_engine *in, int64_t *id, 
 			return err_set(e, ERR_MISMATCH, "engine '%s' is known with another shape",
 				       in->name);
 		*id = old.id;
-		return 0;
+		return strcmp(old.name, in->name) ? cat_run(c, e, "UPDATE engine SET name = ?2 WHERE id = ?1",
+							    "it", old.id, in->name) : 0;
 	}
 	if (rc != ERR_NOTFOUND)
 		return rc;

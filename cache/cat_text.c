@@ -220,6 +220,34 @@ int cat_del_document(struct catalog *c, int64_t id, struct err *e)
 	return rc ? rc : cat_run(c, e, "DELETE FROM document WHERE id = ?1", "i", id);
 }
 
+int cat_remake_map(struct catalog *c, int64_t document, struct err *e)
+{
+	struct buf text = { 0 };
+	struct cat_blob b = { .n_line = 0 };
+	int rc = cat_need_batch(c, e);
+
+	if (!rc)
+		rc = cat_text(c, document, &text, e);
+	if (!rc) {
+		b.text = text.data ? text.data : "";
+		b.n = text.len;
+		pack_lines(&b);
+		if (b.lines.failed)
+			rc = err_nomem(e);
+	}
+	b.map_sum = map_sum(b.lines.data, b.lines.len, NULL, 0);
+	if (!rc)
+		rc = cat_run(c, e, "INSERT INTO map(document, lines, anchors, sum) VALUES(?1, ?2, x'', ?3)"
+			     " ON CONFLICT(document) DO UPDATE SET lines = ?2, anchors = x'', sum = ?3", "ibs",
+			     document, b.lines.data, b.lines.len, &b.map_sum);
+	if (!rc)
+		rc = cat_run(c, e, "UPDATE document SET n_line = ?2 WHERE id = ?1", "ii", document,
+			     (int64_t)b.n_line);
+	buf_release(&b.lines);
+	buf_release(&text);
+	return rc;
+}
+
 int cat_document(struct catalog *c, int64_t id, struct cat_document *out, struct err *e)
 {
 	sqlite3_stmt *st;

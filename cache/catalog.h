@@ -70,7 +70,7 @@ struct cat_engine {
 	int64_t   made;			/* when it was first put */
 };
 
-/* Add or find by fingerprint; in->id and in->made are not read.  *id gets its row.  ERR_MISMATCH:
+/* Add, or find by fingerprint and rename; in->id and in->made are not read.  *id gets its row.  ERR_MISMATCH:
  * the same fingerprint with another shape. */
 int cat_put_engine(struct catalog *c, const struct cat_engine *in, int64_t *id, struct err *e);
 int cat_engine(struct catalog *c, int64_t id, struct cat_engine *out, struct err *e);

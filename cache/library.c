@@ -32,7 +32,8 @@ struct library {
 	int             long_fd, writer_fd, readers_fd, commits_fd;
 	bool            has_long, has_writer;
 	uint64_t        generation;
-	uint64_t        commits;
+	uint64_t        commits, commits_lost;
+	bool            rescued;
 };
 
 static int join(const struct library *lib, const char *name, char **out, struct err *e)
@@ -385,9 +386,20 @@ uint64_t lib_commits(const struct library *lib)
 	return lib->commits;
 }
 
+bool lib_rescued(const struct library *lib)
+{
+	return lib->rescued;
+}
+
+uint64_t lib_commits_lost(const struct library *lib)
+{
+	return lib->commits_lost;
+}
+
 void lib_set_commits(struct library *lib, uint64_t n)
 {
 	lib->commits = n;
+	lib->commits_lost = 0;
 	/* A failure costs a check, not a commit. */
 	if (lib->commits_fd >= 0 && pwrite(lib->commits_fd, &n, 8, 0) != 8)
 		return;
@@ -398,10 +410,17 @@ static int check_commits(struct library *lib, uint64_t in_file, unsigned flags, 
 {
 	int rc = cat_commits(lib->catalog, &lib->commits, e);
 
-	if (rc || (flags & LIB_DAMAGED) || lib->commits >= in_file)
+	/* Without its head row the catalog is what repair looks at. */
+	if (rc && (flags & LIB_DAMAGED)) {
+		lib->commits = in_file;
+		return 0;
+	}
+	if (!rc && lib->commits < in_file)
+		lib->commits_lost = in_file - lib->commits;
+	if (rc || (flags & LIB_DAMAGED) || !lib->commits_lost)
 		return rc;
 	err_set(e, ERR_CORRUPT, "library '%s' has lost %llu commits: its journal was damaged or is missing",
-		lib->dir, (unsigned long long)(in_file - lib->commits));
+		lib->dir, (unsigned long long)lib->commits_lost);
 	return err_hint(e, ERR_CORRUPT,
 			"`folio repair` accepts what is left; ingest the newest sources again");
 }
@@ -431,6 +450,12 @@ static int open_parts(struct library *lib, unsigned flags, struct err *e)
 	if (rc)
 		return rc;
 	rc = cat_open(&lib->catalog, lib, path, flags, e);
+	if (rc == ERR_CORRUPT && (flags & LIB_MEND)) {
+		rc = care_rescue_schema(lib, path, e);
+		lib->rescued = !rc;
+		if (!rc)
+			rc = cat_open(&lib->catalog, lib, path, flags, e);
+	}
 	free(path);
 	return rc ? rc : check_commits(lib, in_file, flags, e);
 }
@@ -443,6 +468,8 @@ int lib_open(struct library **out, const char *dir, unsigned flags, struct err *
 	int rc = 0;
 
 	*out = NULL;
+	if (flags & LIB_MEND)
+		flags |= LIB_DAMAGED;
 	if (!(flags & LIB_TRUST) && (lib_exists(dir) || !(flags & LIB_CREATE))) {
 		rc = check_owner(dir, e);
 		if (rc)
@@ -501,6 +528,51 @@ void lib_close(struct library *lib)
 	free(lib->dir);
 	free(lib->segments);
 	free(lib);
+}
+
+static int sync_dir(const char *path, struct err *e)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int rc = 0;
+
+	if (fd < 0 || fsync(fd) < 0)
+		rc = err_set(e, ERR_IO, "cannot sync folder '%s': %s", path, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+int lib_swap_catalog(struct library *lib, const char *path, struct err *e)
+{
+	char *to, *wal = NULL, *shm = NULL;
+	int rc = join(lib, "catalog.sqlite", &to, e);
+
+	if (!rc)
+		rc = join(lib, "catalog.sqlite-wal", &wal, e);
+	if (!rc)
+		rc = join(lib, "catalog.sqlite-shm", &shm, e);
+	if (!rc) {
+		cat_close(lib->catalog);
+		lib->catalog = NULL;
+		/* The old journal must be gone before the new file has the old name, or SQLite would
+		 * play it into the wrong one.  After a crash in between, repair finds path and goes on. */
+		if ((unlink(wal) < 0 && errno != ENOENT) || (unlink(shm) < 0 && errno != ENOENT))
+			rc = err_set(e, ERR_IO, "cannot remove '%s': %s", wal, strerror(errno));
+	}
+	if (!rc)
+		rc = sync_dir(lib->dir, e);
+	if (!rc && rename(path, to) < 0)
+		rc = err_set(e, ERR_IO, "cannot rename '%s': %s", path, strerror(errno));
+	if (!rc)
+		rc = sync_dir(lib->dir, e);
+	if (!rc)
+		rc = cat_open(&lib->catalog, lib, to, LIB_DAMAGED, e);
+	if (!rc)
+		rc = cat_commits(lib->catalog, &lib->commits, e);
+	free(to);
+	free(wal);
+	free(shm);
+	return rc;
 }
 
 const char *lib_dir(const struct library *lib)

@@ -49,7 +49,8 @@ struct library;
 enum {
 	LIB_CREATE = 1,		/* make what is missing; without it ERR_NOLIB */
 	LIB_TRUST  = 2,		/* accept another owner, and one that git tracks */
-	LIB_DAMAGED = 4		/* open for verify and repair: damage that would refuse is left to them */
+	LIB_DAMAGED = 4,	/* open for verify: damage that would refuse is left to it */
+	LIB_MEND   = 8		/* for repair: as LIB_DAMAGED, and a catalog without its schema gets it back */
 };
 
 /* Open the library dir.  Errors the caller may tell apart: ERR_NOLIB (no such library), ERR_NEWER,
@@ -86,8 +87,16 @@ uint64_t lib_generation(const struct library *lib);
 int lib_next_generation(struct library *lib, uint64_t *g, struct err *e);
 int lib_readers_left(struct library *lib, uint64_t g, int *n, struct err *e);
 
+/* For repair: close the catalog, put the finished file at path in its place, open that one.  Nobody else
+ * may have the library open.  What lib_catalog gave before is gone. */
+int lib_swap_catalog(struct library *lib, const char *path, struct err *e);
+
 /* The number of the newest durable commit (see COMMITS).  lib_set_commits is for the catalog. */
 uint64_t lib_commits(const struct library *lib);
+/* True when LIB_MEND had to give the catalog its schema back: repair rewrites it in any case. */
+bool lib_rescued(const struct library *lib);
+/* How many the catalog had lost when it was opened with LIB_DAMAGED; lib_set_commits accepts that. */
+uint64_t lib_commits_lost(const struct library *lib);
 void lib_set_commits(struct library *lib, uint64_t n);
 
 #endif

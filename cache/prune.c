@@ -362,6 +362,8 @@ static int move_extent(struct mover *m, const struct cat_extent *x)
 	uint64_t sketch_n;
 	int rc = care_check_extent(m->k, x, &m->last, m->e);
 
+	if (!rc && x->ref.sketch_off)
+		rc = care_check_sketch(m->k, x, &m->last, m->e);
 	if (!rc)
 		rc = kv_store_segment(m->store, SEGMENT_KV, x->ref.number, x->ref.off + x->ref.bytes, &kv, m->e);
 	if (!rc)

@@ -174,6 +174,7 @@ struct head {
 	uint32_t n_turn;
 	uint64_t pos;		/* of the last page */
 	uint32_t n_token;
+	uint64_t turn_end;	/* where the newest turn's tokens end: there is a turn without pages */
 };
 
 static int get_head(struct catalog *c, int64_t id, struct head *h, struct err *e)
@@ -181,7 +182,8 @@ static int get_head(struct catalog *c, int64_t id, struct head *h, struct err *e
 	sqlite3_stmt *st;
 	bool bad = false;
 	int rc = cat_q(c, &st, e, "SELECT coalesce(s.turn, 0), coalesce(t.n, 0), coalesce(a.id, 0),"
-		       " coalesce(a.parent, 0), coalesce(a.pos, 0), coalesce(a.n_token, 0) FROM session s"
+		       " coalesce(a.parent, 0), coalesce(a.pos, 0), coalesce(a.n_token, 0),"
+		       " coalesce(t.pos + length(t.token) / 4, 0) FROM session s"
 		       " LEFT JOIN turn t ON t.id = s.turn LEFT JOIN tail a ON a.id = t.tail"
 		       " WHERE s.id = ?1", "i", id);
 
@@ -195,6 +197,7 @@ static int get_head(struct catalog *c, int64_t id, struct head *h, struct err *e
 		h->tail_parent = sqlite3_column_int64(st, 3);
 		h->pos = cat_col_u64(st, 4, &bad);
 		h->n_token = cat_col_u32(st, 5, &bad);
+		h->turn_end = cat_col_u64(st, 6, &bad);
 		rc = bad ? cat_bad_row("tail", h->tail, e) : 0;
 	} else if (rc == 0) {
 		rc = err_set(e, ERR_NOTFOUND, "there is no session number %lld", (long long)id);
@@ -244,7 +247,7 @@ static int put_turn(struct catalog *c, int64_t id, const struct head *h, const s
 	}
 	t.n = h->n_turn + 1;
 	t.at = clock_unix();
-	t.pos = h->pos + h->n_token;
+	t.pos = h->turn_end;
 	sum = sess_turn_sum(&t);
 	if (!rc)
 		rc = cat_run(c, e, "INSERT INTO turn(parent, n, at, question, answer, citations, info, token,"

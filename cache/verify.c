@@ -431,8 +431,8 @@ static int read_record(struct care *k, uint32_t number, const char *ext, uint64_
 	return rc;
 }
 
-static int check_sketch(struct care *k, const struct cat_extent *x, const struct id *last,
-			struct err *e)
+int care_check_sketch(struct care *k, const struct cat_extent *x, const struct id *last,
+		      struct err *e)
 {
 	struct sketch s;
 	uint64_t size;
@@ -476,9 +476,12 @@ int care_check_extent(struct care *k, const struct cat_extent *x, const struct i
 	if (!rc)
 		rc = extent_verify(p, x->ref.bytes, &layer, &page, e);
 	free(p);
-	if (!rc && x->ref.sketch_off)
-		rc = check_sketch(k, x, last, e);
 	return rc;
+}
+
+int care_read_extent(struct care *k, const struct kv_ref *ref, void **out, struct err *e)
+{
+	return read_record(k, ref->number, "kv", ref->off, ref->bytes, out, e);
 }
 
 struct extent_walk {
@@ -495,8 +498,11 @@ static int verify_extent(void *ctx, const struct cat_extent *x)
 	struct err why = { .code = 0 };
 	int rc = 0;
 
-	if (chosen(w->share, w->seed, "extent", x->id))
+	if (chosen(w->share, w->seed, "extent", x->id)) {
 		rc = care_check_extent(w->k, x, &x->page[x->n_page - 1], &why);
+		if (!rc && x->ref.sketch_off)
+			rc = care_check_sketch(w->k, x, &x->page[x->n_page - 1], &why);
+	}
 	if (rc == ERR_CORRUPT) {
 		buf_clear(&w->path);
 		care_path_of_extent(w->k, x->id, &w->path);
@@ -526,12 +532,14 @@ static int verify_extents(struct care *k, double share, uint64_t seed, struct er
 static int verify_segment(void *ctx, const struct cat_segment *s)
 {
 	struct care *k = ctx;
-	const struct { const char *ext; uint64_t end; } file[] = {
-		{ "kv", s->kv_end }, { "sk", s->sketch_end }, { "si", s->part_end }
+	const struct { const char *ext; enum segment_kind kind; uint64_t end; } file[] = {
+		{ "kv", SEGMENT_KV, s->kv_end }, { "sk", SEGMENT_SKETCH, s->sketch_end },
+		{ "si", SEGMENT_SPANIDX, s->part_end }
 	};
 	int rc = 0;
 
 	for (int i = 0; i < 3 && !rc; i++) {
+		struct segment *seg;
 		char name[64];
 		struct err why;
 
@@ -539,13 +547,25 @@ static int verify_segment(void *ctx, const struct cat_segment *s)
 			continue;
 		snprintf(name, sizeof(name), "segments/%08u.%s", s->number, file[i].ext);
 		rc = care_check_file(k, name, file[i].end, &why);
-		if (rc == ERR_CORRUPT)
+		if (!rc)
+			rc = kv_store_segment(k->store, file[i].kind, s->number, file[i].end, &seg, &why);
+		if (rc == ERR_CORRUPT || rc == ERR_NEWER)
 			rc = care_report(k, "segment", name, 0, true, "%s", why.msg);
 	}
 	return rc;
 }
 
-static int verify_parts(struct care *k, double share, uint64_t seed, struct err *e)
+int care_check_heads(struct care *k, const struct kv_ref *ref, struct err *e)
+{
+	struct segment *s;
+	int rc = kv_store_segment(k->store, SEGMENT_KV, ref->number, ref->off + ref->bytes, &s, e);
+
+	if (!rc && ref->sketch_off)
+		rc = kv_store_segment(k->store, SEGMENT_SKETCH, ref->number, ref->sketch_off, &s, e);
+	return rc == ERR_NOTFOUND || rc == ERR_NEWER ? err_set(e, ERR_CORRUPT, "a segment does not open") : rc;
+}
+
+static int verify_parts(struct care *k, double share, uint64_t seed, struct buf *bad, struct err *e)
 {
 	sqlite3_stmt *st;
 	int rc = cat_q(k->c, &st, e, "SELECT extent, segment, offset, bytes FROM part ORDER BY segment, offset",
@@ -558,6 +578,7 @@ static int verify_parts(struct care *k, double share, uint64_t seed, struct err 
 		uint64_t n = (uint64_t)sqlite3_column_int64(st, 3);
 		struct err why = { .code = 0 };
 		struct spanidx part;
+		struct segment *seg;
 		void *p;
 
 		rc = 0;
@@ -566,16 +587,24 @@ static int verify_parts(struct care *k, double share, uint64_t seed, struct err 
 		if (n < 64 || n > (1ull << 40))
 			rc = err_set(&why, ERR_CORRUPT, "an index part has no length");
 		if (!rc)
+			rc = kv_store_segment(k->store, SEGMENT_SPANIDX, (uint32_t)sqlite3_column_int64(st, 1), 0,
+					      &seg, &why);
+		if (rc == ERR_NOTFOUND || rc == ERR_NEWER)
+			rc = err_set(&why, ERR_CORRUPT, "an index file is missing or newer");
+		if (!rc)
 			rc = read_record(k, (uint32_t)sqlite3_column_int64(st, 1), "si",
 					 (uint64_t)sqlite3_column_int64(st, 2), n, &p, &why);
 		if (!rc) {
 			rc = spanidx_parse(&part, p, n, NULL, &why);
 			free(p);
 		}
-		if (rc == ERR_CORRUPT)
+		if (rc == ERR_CORRUPT) {
 			rc = care_report(k, "index", "span index", 0, true, "%s", why.msg);
-		else if (rc)
+			if (bad)
+				buf_add(bad, &id, sizeof(id));
+		} else if (rc) {
 			rc = err_set(e, rc, "%s", why.msg);
+		}
 		if (rc)
 			break;
 	}
@@ -583,9 +612,15 @@ static int verify_parts(struct care *k, double share, uint64_t seed, struct err 
 	return rc;
 }
 
+int care_bad_parts(struct care *k, struct buf *extent, struct err *e)
+{
+	return verify_parts(k, 1, 0, extent, e);
+}
+
 /* ---- Tails ------------------------------------------------------------------------------------------ */
 
-static int verify_tails(struct care *k, double share, uint64_t seed, struct err *e)
+static int verify_tails(struct care *k, double share, uint64_t seed, struct buf *far_bad,
+			struct buf *near_bad, struct err *e)
 {
 	struct buf b = { 0 };
 	sqlite3_stmt *st;
@@ -598,7 +633,7 @@ static int verify_tails(struct care *k, double share, uint64_t seed, struct err 
 		struct sess_tail t = { .id = sqlite3_column_int64(st, 0) };
 		struct err why = { .code = 0 };
 		char name[64];
-		bool bad = false;
+		bool bad = false, in_near = false;
 
 		t.n_token = cat_col_u32(st, 1, &bad);
 		t.file = cat_col_u32(st, 2, &bad);
@@ -616,19 +651,28 @@ static int verify_tails(struct care *k, double share, uint64_t seed, struct err 
 			if (!n || !chosen(share, seed, "tail", t.id))
 				continue;
 			buf_clear(&b);
+			in_near = near;
 			rc = sess_tail_read(k->lib, &t, near, &b, &why);
 			k->checked += n;
 		}
-		if (rc == ERR_CORRUPT)
+		if (rc == ERR_CORRUPT) {
 			rc = care_report(k, "tail", name, t.n_token, true, "%s", why.msg);
-		else if (rc)
+			if (far_bad)
+				buf_add(in_near ? near_bad : far_bad, &t.id, sizeof(t.id));
+		} else if (rc) {
 			rc = err_set(e, rc, "%s", why.msg);
+		}
 		if (rc)
 			break;
 	}
 	cat_done(k->c, st);
 	buf_release(&b);
 	return rc;
+}
+
+int care_bad_tails(struct care *k, struct buf *far, struct buf *near, struct err *e)
+{
+	return verify_tails(k, 1, 0, far, near, e);
 }
 
 /* ---- All of it --------------------------------------------------------------------------------------- */
@@ -641,6 +685,28 @@ static int go_on(struct care *k, int rc, struct err *e)
 	return k->n_damage ? 0 : care_report(k, "catalog", "catalog.sqlite", 0, true, "%s", e->msg);
 }
 
+int care_check_commits(struct care *k)
+{
+	uint64_t lost = lib_commits_lost(k->lib);
+
+	return lost ? care_report(k, "commits", "commits", 0, false, "the newest %llu commits are lost: the"
+				  " journal was damaged or removed", (unsigned long long)lost) : 0;
+}
+
+int care_check_catalog(struct care *k, struct err *e)
+{
+	int rc = 0;
+
+	if (lib_rescued(k->lib))
+		rc = care_report(k, "catalog", "catalog.sqlite", 0, true, "its schema could not be read");
+	if (!rc)
+		rc = verify_pages(k, e);
+
+	if (!rc)
+		rc = go_on(k, verify_trees(k, e), e);
+	return rc ? rc : go_on(k, verify_logic(k, e), e);
+}
+
 int care_verify(struct library *lib, double share, uint64_t seed, const struct care_watch *w,
 		struct care_verified *out, struct err *e)
 {
@@ -650,11 +716,11 @@ int care_verify(struct library *lib, double share, uint64_t seed, const struct c
 
 	if (!e)
 		e = &mine;
-	rc = verify_pages(&k, e);
+	rc = kv_store_open(&k.store, lib_segments(lib), e);
 	if (!rc)
-		rc = go_on(&k, verify_trees(&k, e), e);
+		rc = care_check_commits(&k);
 	if (!rc)
-		rc = go_on(&k, verify_logic(&k, e), e);
+		rc = care_check_catalog(&k, e);
 	if (!rc)
 		rc = go_on(&k, verify_settings(&k, e), e);
 	if (!rc)
@@ -662,13 +728,14 @@ int care_verify(struct library *lib, double share, uint64_t seed, const struct c
 	if (!rc)
 		rc = go_on(&k, cat_segments(k.c, verify_segment, &k, e), e);
 	if (!rc)
-		rc = go_on(&k, verify_tails(&k, share, seed, e), e);
+		rc = go_on(&k, verify_tails(&k, share, seed, NULL, NULL, e), e);
 	if (!rc && share > 0)
 		rc = go_on(&k, verify_texts(&k, share, seed, e), e);
 	if (!rc && share > 0)
 		rc = go_on(&k, verify_extents(&k, share, seed, e), e);
 	if (!rc && share > 0)
-		rc = go_on(&k, verify_parts(&k, share, seed, e), e);
+		rc = go_on(&k, verify_parts(&k, share, seed, NULL, e), e);
+	kv_store_close(k.store);
 	out->checked_bytes = k.checked;
 	out->n_damage = k.n_damage;
 	out->n_lost = k.n_lost;

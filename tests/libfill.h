@@ -151,7 +151,7 @@ __attribute__((unused)) static int fill_document(struct fill *f, int nr, const c
 	void *sketch = NULL;
 	const void *image;
 	struct extent parsed;
-	int64_t doc, id;
+	int64_t doc = 0, id;
 	size_t n, sketch_n = 0;
 	int rc;
 

@@ -1,0 +1,459 @@
+/* Rot: bytes of a small library are flipped one by one, files are cut short.  What verify does not find
+ * must change nothing; after repair the library is whole and what could be kept was kept.
+ *
+ * flip_test [STRIDE [START]]: every STRIDE-th byte of every file (default: some 1,500 in all). */
+#include "config.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "cache/care.h"
+#include "check.h"
+#include "libfill.h"
+
+static struct err e;
+
+static int make(const char *dir)
+{
+	struct fill f;
+	uint64_t left;
+	int rc = fill_open(&f, dir, &e);
+
+	for (int i = 0; i < 3 && !rc; i++) {
+		char path[32];
+
+		snprintf(path, sizeof(path), "file%d.txt", i);
+		rc = fill_document(&f, i, path, 100, &e);
+	}
+	if (!rc)
+		rc = cat_begin(f.c, &e);
+	if (!rc)
+		rc = cat_set(f.c, 0, "key", "value", 5, &e);
+	if (!rc)
+		rc = cat_snapshot_finish(f.c, f.snapshot, &f.snapshot, &e);
+	if (!rc)
+		rc = cat_commit(f.c, &e);
+	if (!rc)
+		rc = search_fill(f.c, UINT64_MAX, &left, &e);
+	for (int i = 0; i < 2 && !rc; i++)
+		rc = fill_turn(&f, &e);
+	fill_close(&f);
+	return rc;
+}
+
+/* ---- Everything a library answers, as one text ------------------------------------------------------ */
+
+static int say_text(void *ctx, const struct cat_entry *en, const char *text, size_t n)
+{
+	struct id id = id_of(text, n);
+	char hex[65];
+
+	id_hex(&id, hex);
+	buf_addf(ctx, "text %.*s %s\n", (int)en->path_n, en->path, hex);
+	return 0;
+}
+
+static int say_turn(void *ctx, const struct sess_turn *t)
+{
+	buf_addf(ctx, "turn %u %s %s %s %zu\n", t->n, t->question, t->answer, t->citations, t->n_token);
+	return 0;
+}
+
+static int say_hit(void *ctx, const struct search_hit *h)
+{
+	buf_addf(ctx, "hit %lld %llu %zu\n", (long long)h->document, (unsigned long long)h->start, h->n_mark);
+	return 0;
+}
+
+static int say_session(void *ctx, const struct session *s)
+{
+	*(int64_t *)ctx = s->id;
+	return 0;
+}
+
+static int say_extent(void *ctx, const struct cat_extent *x)
+{
+	char hex[65];
+
+	id_hex(&x->page[x->n_page - 1], hex);
+	buf_addf(ctx, "extent %s %u\n", hex, x->n_token);
+	return 0;
+}
+
+static void say_tail(struct library *lib, int64_t session, struct buf *out)
+{
+	struct sess_tail *t;
+	struct buf b = { 0 };
+	size_t n;
+
+	if (sess_tail(lib_catalog(lib), session, &t, &n, &e)) {
+		buf_addf(out, "tail error\n");
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		for (int near = 0; near < 2; near++) {
+			struct sum128 s;
+
+			buf_clear(&b);
+			if (sess_tail_read(lib, &t[i], near, &b, &e)) {
+				buf_addf(out, "tail error\n");
+				continue;
+			}
+			s = sum128_of(b.data, b.len);
+			buf_addf(out, "tail %llu %d %llx\n", (unsigned long long)t[i].pos, near,
+				 (unsigned long long)s.lo);
+		}
+	free(t);
+	buf_release(&b);
+}
+
+static void say_pages(struct library *lib, struct buf *out)
+{
+	struct kv_store *st;
+	struct cat_mount *m;
+	struct segment *s;
+	struct id profile = id_of("profile", 7);
+	size_t n;
+
+	if (kv_store_open(&st, lib_segments(lib), &e))
+		return;
+	if (cat_mounts(lib_catalog(lib), 1, CAT_ISOLATED, NULL, 0, NULL, 0, &profile, &m, &n, NULL, &e)) {
+		buf_adds(out, "mount error\n");
+		n = 0;
+		m = NULL;
+	}
+	for (size_t i = 0; i < n; i++) {
+		const uint8_t *p;
+		struct sketch sk;
+		struct spanidx part;
+		struct sum128 sum = { 0, 0 };
+		int rc = kv_store_segment(st, SEGMENT_KV, m[i].ref.number, m[i].ref.off + m[i].ref.bytes, &s, &e);
+
+		if (!rc)
+			rc = segment_borrow(s, m[i].ref.off, m[i].ref.bytes, &p, &e);
+		if (!rc)
+			rc = extent_verify(p, m[i].ref.bytes, &(uint32_t){ 0 }, &(uint32_t){ 0 }, &e);
+		if (!rc)
+			sum = sum128_of(p, m[i].ref.bytes);
+		if (!rc)
+			rc = kv_store_segment(st, SEGMENT_SKETCH, m[i].ref.number, m[i].ref.sketch_off + 64, &s, &e);
+		if (!rc)
+			rc = segment_borrow(s, m[i].ref.sketch_off, 16, &p, &e);
+		if (!rc) {
+			uint64_t size;
+
+			memcpy(&size, p + 8, 8);
+			rc = segment_borrow(s, m[i].ref.sketch_off, size, &p, &e);
+			if (!rc)
+				rc = sketch_parse(&sk, p, size, &e);
+		}
+		for (uint32_t l = 0; !rc && l < 2; l++)
+			rc = sketch_check_layer(&sk, l, &e);
+		buf_addf(out, "mount %zu %u %d %llx\n", i, m[i].n_token, rc, (unsigned long long)sum.lo);
+		if (!m[i].part.number)
+			continue;
+		rc = kv_store_segment(st, SEGMENT_SPANIDX, m[i].part.number, m[i].part.off + m[i].part.bytes, &s, &e);
+		if (!rc)
+			rc = segment_borrow(s, m[i].part.off, m[i].part.bytes, &p, &e);
+		if (!rc)
+			rc = spanidx_parse(&part, p, m[i].part.bytes, &profile, &e);
+		buf_addf(out, "part %zu %d\n", i, rc);
+	}
+	free(m);
+	kv_store_close(st);
+}
+
+/* Errors are answers too: a change in them counts. */
+static void say_all(const char *dir, struct buf *out)
+{
+	struct search_literal lit = { "line 7", 6 };
+	struct library *lib;
+	struct catalog *c;
+	struct buf value = { 0 };
+	int64_t snap = 0, session = 0, *doc;
+	size_t n;
+
+	if (lib_open(&lib, dir, 0, &e)) {
+		buf_addf(out, "open error\n");
+		return;
+	}
+	c = lib_catalog(lib);
+	if (cat_snapshot_find(c, "src", NULL, &snap, &e) || cat_texts(c, snap, say_text, out, &e) ||
+	    sess_find(c, "s", say_session, &session, &e) || sess_turns(c, session, say_turn, out, &e) ||
+	    search_words(c, "document OR line", &snap, 1, 9, say_hit, out, &e) ||
+	    cat_get(c, 0, "key", &value, &e) || cat_extents(c, say_extent, out, &e) ||
+	    search_candidates(c, &lit, 1, false, NULL, 0, &doc, &n, &e))
+		buf_addf(out, "error %s\n", e.msg);
+	else
+		free(doc);
+	buf_addf(out, "value %.*s\n", (int)value.len, value.data ? value.data : "");
+	say_tail(lib, session, out);
+	say_pages(lib, out);
+	buf_release(&value);
+	lib_close(lib);
+}
+
+/* ---- Rot --------------------------------------------------------------------------------------------- */
+
+static bool verbose;
+
+static int say_damage(void *ctx, const struct care_damage *d)
+{
+	(void)ctx;
+	if (verbose)
+		printf("# %s %s: %s\n", d->kind, d->path, d->what);
+	return 0;
+}
+
+static uint64_t n_found(const char *dir)
+{
+	struct care_watch w = { .damage = say_damage };
+	struct care_verified v = { 0 };
+	struct library *lib;
+	int rc = lib_open(&lib, dir, LIB_DAMAGED, &e);
+
+	if (rc)
+		return 1;
+	rc = care_verify(lib, 1, 0, &w, &v, &e);
+	lib_close(lib);
+	return v.n_damage + (rc != 0);
+}
+
+static bool flip(const char *path, off_t at)
+{
+	int fd = open(path, O_RDWR);
+	uint8_t b;
+	bool good = fd >= 0 && pread(fd, &b, 1, at) == 1;
+
+	b ^= (uint8_t)(1u << (at % 8));
+	good = good && pwrite(fd, &b, 1, at) == 1;
+	close(fd);
+	return good;
+}
+
+static void copy_file(const char *from, const char *to)
+{
+	struct buf b = { 0 };
+
+	if (!file_read(&b, from, 1u << 30, &e)) {
+		int fd = open(to, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+
+		if (fd < 0 || write(fd, b.data ? b.data : "", b.len) != (ssize_t)b.len)
+			printf("# cannot copy %s\n", from);
+		close(fd);
+	}
+	buf_release(&b);
+}
+
+static const char *const folder[] = { "", "/segments", "/tails", "/lock" };
+
+static void copy_library(const char *from, const char *to)
+{
+	char a[PATH_MAX + 300], b[PATH_MAX + 300];
+
+	temp_clear(to);
+	mkdir(to, 0777);
+	for (int i = 0; i < 4; i++) {
+		struct dirent *ent;
+		DIR *d;
+
+		snprintf(a, sizeof(a), "%s%s", from, folder[i]);
+		snprintf(b, sizeof(b), "%s%s", to, folder[i]);
+		mkdir(b, 0777);
+		d = opendir(a);
+		while (d && (ent = readdir(d))) {
+			if (ent->d_type != DT_REG)
+				continue;
+			snprintf(a, sizeof(a), "%s%s/%s", from, folder[i], ent->d_name);
+			snprintf(b, sizeof(b), "%s%s/%s", to, folder[i], ent->d_name);
+			copy_file(a, b);
+		}
+		if (d)
+			closedir(d);
+	}
+}
+
+struct tally {
+	long n, found, dead, bad, repaired, repair_bad;
+};
+
+static void one_file(const char *dir, const char *name, const struct buf *want, off_t start, off_t stride,
+		     struct tally *t)
+{
+	char path[PATH_MAX + 300];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	if (stat(path, &st))
+		return;
+	for (off_t at = start % stride; at < st.st_size; at += stride) {
+		struct buf got = { 0 };
+		uint64_t found;
+
+		if (!flip(path, at))
+			break;
+		t->n++;
+		found = n_found(dir);
+		if (found) {
+			t->found++;
+		} else {
+			t->dead++;
+			say_all(dir, &got);
+			if (got.len != want->len || memcmp(got.data, want->data, got.len)) {
+				printf("# %s byte %lld: not found, and the answers differ\n", name, (long long)at);
+				t->bad++;
+			}
+		}
+		flip(path, at);
+		buf_release(&got);
+	}
+}
+
+static void flips(const char *dir, const struct buf *want, off_t stride, off_t start)
+{
+	static const char *const ext[] = { ".kv", ".sk", ".si", ".far", ".near" };
+	struct tally t = { 0 };
+	double t0 = clock_now();
+
+	one_file(dir, "catalog.sqlite", want, start, stride * 4, &t);
+	ok(t.n && t.found + t.dead == t.n && !t.bad, "catalog: %ld flips, %ld found, %ld change nothing, %ld bad",
+	   t.n, t.found, t.dead, t.bad);
+	for (size_t i = 0; i < 5; i++) {
+		const char *sub = i < 3 ? "segments" : "tails";
+		struct dirent *ent;
+		char a[PATH_MAX + 16];
+		DIR *d;
+
+		t = (struct tally){ 0 };
+		snprintf(a, sizeof(a), "%s/%s", dir, sub);
+		d = opendir(a);
+		while (d && (ent = readdir(d))) {
+			char name[300];
+
+			if (!strstr(ent->d_name, ext[i]))
+				continue;
+			snprintf(name, sizeof(name), "%s/%s", sub, ent->d_name);
+			one_file(dir, name, want, start, stride, &t);
+		}
+		if (d)
+			closedir(d);
+		ok(t.n && !t.bad, "%s files: %ld flips, %ld found, %ld change nothing, %ld bad", ext[i], t.n,
+		   t.found, t.dead, t.bad);
+	}
+	t = (struct tally){ 0 };
+	one_file(dir, "format", want, 0, 1, &t);
+	one_file(dir, "commits", want, 0, 1, &t);
+	one_file(dir, ".gitignore", want, 0, 1, &t);
+	one_file(dir, "lock/readers", want, 0, 1, &t);
+	ok(!t.bad, "small files: %ld flips, %ld found, %ld change nothing, %ld bad", t.n, t.found, t.dead, t.bad);
+	printf("# %.0f s\n", clock_now() - t0);
+}
+
+/* What repair left: nothing damaged, nothing invented; texts whole or named as lost. */
+static bool after_repair(const char *dir, const struct buf *want, const char *what)
+{
+	struct care_repaired r;
+	struct library *lib;
+	struct buf got = { 0 };
+	bool good = true;
+	int rc = lib_open(&lib, dir, LIB_MEND, &e);
+
+	if (rc) {
+		printf("# %s: cannot even open it: %s\n", what, e.msg);
+		return false;
+	}
+	rc = care_repair(lib, NULL, &r, &e);
+	lib_close(lib);
+	verbose = true;
+	if (rc || n_found(dir)) {
+		printf("# %s: after repair (%d: %s)\n", what, rc, rc ? e.msg : "");
+		verbose = false;
+		return false;
+	}
+	verbose = false;
+	say_all(dir, &got);
+	/* Every line that is not about an error must have been there before. */
+	for (char *line = got.data, *end; line && *line; line = end + 1) {
+		end = strchr(line, '\n');
+		if (!end)
+			break;
+		*end = '\0';
+		if (strstr(line, "error") || strstr(line, "(damaged") || !strncmp(line, "mount", 5) ||
+		    !strncmp(line, "hit", 3) || !strncmp(line, "part", 4))
+			continue;
+		if (!memmem(want->data, want->len, line, strlen(line))) {
+			printf("# %s: invented '%s'\n", what, line);
+			good = false;
+		}
+	}
+	buf_release(&got);
+	return good;
+}
+
+static void repairs(const char *dir, const struct buf *want, long n)
+{
+	char what[2 * PATH_MAX + 800], path[PATH_MAX + 400];
+	struct stat st;
+	unsigned seed = 5;
+	long done_ = 0, bad = 0;
+	const char *copy = temp_path("copy");
+	char to[PATH_MAX];
+
+	snprintf(to, sizeof(to), "%s", copy);
+	while (done_ < n) {
+		int i = rand_r(&seed) % 3;
+		struct dirent *ent;
+		char sub[PATH_MAX + 16];
+		DIR *d;
+		int k = 0;
+
+		copy_library(dir, to);
+		snprintf(sub, sizeof(sub), "%s%s", to, folder[i]);
+		d = opendir(sub);
+		*path = '\0';
+		while (d && (ent = readdir(d))) {
+			if (ent->d_type != DT_REG || (i == 0 && strcmp(ent->d_name, "catalog.sqlite")))
+				continue;
+			if (rand_r(&seed) % ++k == 0)
+				snprintf(path, sizeof(path), "%s/%s", sub, ent->d_name);
+		}
+		if (d)
+			closedir(d);
+		if (!*path || stat(path, &st))
+			continue;
+		if (i && rand_r(&seed) % 4 == 0) {
+			off_t cut = (off_t)(rand_r(&seed) % (unsigned)(st.st_size / 4096)) * 4096;
+
+			snprintf(what, sizeof(what), "%s cut at %lld", path, (long long)cut);
+			if (truncate(path, cut))
+				continue;
+		} else {
+			off_t at = rand_r(&seed) % st.st_size;
+
+			snprintf(what, sizeof(what), "%s flipped at %lld", path, (long long)at);
+			flip(path, at);
+		}
+		done_++;
+		bad += !after_repair(to, want, what);
+	}
+	ok(!bad, "%ld damaged libraries repaired: %ld bad", done_, bad);
+}
+
+int main(int argc, char **argv)
+{
+	off_t stride = argc > 1 ? atol(argv[1]) : 331;
+	struct buf want = { 0 };
+	char dir[PATH_MAX];
+
+	temp_make();
+	snprintf(dir, sizeof(dir), "%s", temp_path("lib"));
+	ok(!make(dir) && n_found(dir) == 0, "a small library with everything: %s", e.msg);
+	say_all(dir, &want);
+	ok(want.len > 200 && !strstr(want.data, "error"), "answers");
+	flips(dir, &want, stride, argc > 2 ? atol(argv[2]) : 7);
+	repairs(dir, &want, argc > 1 ? 600 : 60);
+	buf_release(&want);
+	return done();
+}
