@@ -2,6 +2,7 @@
  * its declaration to commands.h; help, completions and the manual check follow. */
 #include "config.h"
 
+#include "cmd/cmd_bench.h"
 #include "cmd/cmd_generate.h"
 #include "cmd/cmd_ingest.h"
 #include "cmd/cmd_logits.h"
@@ -82,6 +83,8 @@ const struct cmd commands[] = {
 	{ .name = "logits", .args = "--tokens I,I,...|--tokens-file FILE -o FILE",
 	  .summary = "raw logits after given tokens, for comparing with other programs", .group = "Models",
 	  .opts = logits_opts, .opts_bytes = sizeof(struct logits_opts), .run = cmd_logits },
+	{ .name = "bench", .args = "", .summary = "speed of a model on this machine, beside the machine's limits",
+	  .group = "Models", .opts = bench_opts, .opts_bytes = sizeof(struct bench_opts), .run = cmd_bench },
 	{ .name = "doctor", .args = "", .summary = "what this machine and this installation offer",
 	  .group = "Looking after folio",
 	  .more = "Prints processor features and the kernels chosen for them, whether io_uring "

@@ -4,6 +4,7 @@
 
 #include "cmd/opt.h"
 
+int cmd_bench(struct ctx *c, int argc, char **argv);
 int cmd_completion(struct ctx *c, int argc, char **argv);
 int cmd_doctor(struct ctx *c, int argc, char **argv);
 int cmd_generate(struct ctx *c, int argc, char **argv);

@@ -86,6 +86,11 @@ struct kern {
 	void (*axpy)(float a, const float *x, float *y, size_t n);
 	void (*attn)(const struct attn_args *a);
 	size_t (*attn_scratch)(size_t n_row, size_t head_dim);
+	/* The physical limits, for `folio bench`: run n rounds of independent multiply-adds of the kind
+	 * `linear` is made of, in registers, and return how many multiply-adds that were; read n bytes
+	 * once and return something made of all of them.  The caller holds the clock. */
+	uint64_t (*spin)(size_t n);
+	uint64_t (*read)(const void *p, size_t n);
 };
 
 extern const struct kern kern_ref;

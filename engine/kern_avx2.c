@@ -11,4 +11,5 @@ const struct kern kern_avx2 = {
 	.linear = x86_linear, .linear_scratch = x86_linear_scratch,
 	.swiglu = x86_swiglu, .axpy = x86_axpy,
 	.attn = x86_attn, .attn_scratch = x86_attn_scratch,
+	.spin = x86_spin, .read = x86_read,
 };

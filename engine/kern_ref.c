@@ -147,6 +147,34 @@ static void ref_attn(const struct attn_args *a)
 	}
 }
 
+static uint64_t ref_spin(size_t n)
+{
+	volatile float keep;
+	float s[16], x = 1.0f + (float)(n & 1) * 1e-7f;
+
+	for (size_t j = 0; j < 16; j++)
+		s[j] = (float)j;
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < 16; j++)
+			s[j] = s[j] * x + 1e-9f;
+	keep = s[n % 16];
+	(void)keep;
+	return 16 * (uint64_t)n;
+}
+
+static uint64_t ref_read(const void *p, size_t n)
+{
+	const uint64_t *w = p;
+	uint64_t s[8] = { 0 }, sum = 0;
+
+	for (size_t i = 0; i + 8 <= n / 8; i += 8)
+		for (size_t j = 0; j < 8; j++)
+			s[j] += w[i + j];
+	for (size_t j = 0; j < 8; j++)
+		sum += s[j];
+	return sum;
+}
+
 void kern_put_k(void *const *page, size_t slot, const float *src, size_t n_token, size_t ld,
 		size_t head_dim, bool f16)
 {
@@ -183,4 +211,5 @@ const struct kern kern_ref = {
 	.linear = ref_linear, .linear_scratch = ref_linear_scratch,
 	.swiglu = ref_swiglu, .axpy = ref_axpy,
 	.attn = ref_attn, .attn_scratch = ref_attn_scratch,
+	.spin = ref_spin, .read = ref_read,
 };
