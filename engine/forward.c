@@ -74,10 +74,13 @@ int forward_new(struct forward **out, const struct model *m, const struct kern *
 	f->temperature = room(b, sizeof(float), &bad);
 	f->state_m = room(b * p->n_head, sizeof(float), &bad);
 	f->state_l = room(b * p->n_head, sizeof(float), &bad);
-	f->act_q = room(b * cols, 1, &bad);
-	f->act_u = room(b * cols, 1, &bad);
-	f->act_d = room(b * (cols / ACT_BLOCK + 1), sizeof(float), &bad);
-	f->act_s = room(b * (cols / 16 + 1), sizeof(float), &bad);
+	f->act_room = (struct act){
+		.q = room(b * cols, 1, &bad), .q2 = room(b * cols, 1, &bad),
+		.u = room(b * cols, 1, &bad), .u2 = room(b * cols, 1, &bad),
+		.d = room(b * (cols / ACT_BLOCK + 1), sizeof(float), &bad),
+		.d2 = room(b * (cols / ACT_BLOCK + 1), sizeof(float), &bad),
+		.s = room(b * (cols / 16 + 1), sizeof(float), &bad),
+	};
 	if (p->n_expert) {
 		f->router = room(b * p->n_expert, sizeof(float), &bad);
 		f->expert = room(b * p->n_expert_used, sizeof(int32_t), &bad);
@@ -117,7 +120,8 @@ void forward_free(struct forward *f)
 	free(f->attn_scratch), free(f->linear_scratch);
 	free(f->inv_freq), free(f->h), free(f->x), free(f->q), free(f->att), free(f->k), free(f->v);
 	free(f->gate), free(f->up), free(f->cos_sin), free(f->pos), free(f->temperature);
-	free(f->state_m), free(f->state_l), free(f->act_q), free(f->act_u), free(f->act_d), free(f->act_s);
+	free(f->state_m), free(f->state_l), free(f->act_room.q), free(f->act_room.q2), free(f->act_room.u);
+	free(f->act_room.u2), free(f->act_room.d), free(f->act_room.d2), free(f->act_room.s);
 	free(f->router), free(f->expert), free(f->moe_x), free(f->moe_y);
 	free(f);
 }
@@ -137,21 +141,20 @@ static void act_tile(void *ctx, size_t task, int worker)
 
 	(void)worker;
 	for (size_t t = task * TOKEN_TILE; t < t1; t++)
-		f->kern->quant_act(a->x + t * a->n_col, a->n_col, a->q + t * a->n_col,
-				   a->u + t * a->n_col, a->d + t * (a->n_col / ACT_BLOCK), a->s + t * (a->n_col / 16));
+		f->kern->quant_act(a, t);
 }
 
 void forward_act(struct forward *f, const float *x, size_t n, size_t n_col)
 {
-	f->act = (struct act){ .n_row = n, .n_col = n_col, .x = x };
 	/* Only quantised weights read the int8 form, and they have whole blocks. */
-	if (!f->kern->int8 || n_col % ACT_BLOCK)
-		return;
-	f->act.q = f->act_q;
-	f->act.u = f->act_u;
-	f->act.d = f->act_d;
-	f->act.s = f->act_s;
-	pool_run(f->pool, (n + TOKEN_TILE - 1) / TOKEN_TILE, act_tile, f);
+	bool int8 = f->kern->int8 && n_col % ACT_BLOCK == 0;
+
+	f->act = int8 ? f->act_room : (struct act){ 0 };
+	f->act.n_row = n;
+	f->act.n_col = n_col;
+	f->act.x = x;
+	if (int8)
+		pool_run(f->pool, (n + TOKEN_TILE - 1) / TOKEN_TILE, act_tile, f);
 }
 
 struct norm_run {

@@ -28,9 +28,7 @@ struct forward {
 	float *temperature;		/* query factor of NoPE layers, times 1/sqrt(head_dim) */
 	float *state_m, *state_l;	/* [n_head], running softmax of a layer */
 	struct act act;			/* one at a time: of the norm, of att, of gate */
-	int8_t *act_q;
-	uint8_t *act_u;
-	float  *act_d, *act_s;
+	struct act act_room;		/* int8 forms of n_batch rows of the widest layer */
 	/* MoE */
 	float *router;			/* [n_expert] */
 	int32_t *expert;		/* [n_expert_used] chosen, by token */

@@ -31,24 +31,52 @@ static void ref_rms_norm(const float *x, const float *w, float *y, size_t n, flo
 		y[i] = w ? x[i] * scale * w[i] : x[i] * scale;
 }
 
-static void ref_quant_act(const float *x, size_t n, int8_t *q, uint8_t *u, float *d, float *s)
+static int8_t round_to_i8(float x)
 {
-	for (size_t b = 0; b < n / ACT_BLOCK; b++, x += ACT_BLOCK, q += ACT_BLOCK, u += ACT_BLOCK) {
-		float amax = 0, inv;
+	long v = lrintf(x);
+
+	return (int8_t)(v > 127 ? 127 : v < -127 ? -127 : v);
+}
+
+static void ref_quant_act(const struct act *a, size_t t)
+{
+	size_t n_block = a->n_col / ACT_BLOCK;
+	const float *x = a->x + t * a->n_col;
+	float *d = a->d + t * n_block, *d2 = a->d2 + t * n_block, *s = a->s + 2 * t * n_block, mean = 0;
+
+	for (size_t b = 0; b < n_block; b++) {
+		float top = 0;
 
 		for (size_t i = 0; i < ACT_BLOCK; i++)
-			amax = fmaxf(amax, fabsf(x[i]));
-		d[b] = amax / 127.0f;
-		inv = amax > 0 ? 127.0f / amax : 0;
+			top = fmaxf(top, fabsf(x[b * ACT_BLOCK + i]));
+		d[b] = top;
+		mean += top;
+	}
+	mean /= (float)n_block;
+	for (size_t b = 0; b < n_block; b++) {
+		bool fine = d[b] > ACT_COARSE * mean;
+		float inv = d[b] > 0 ? 127.0f / d[b] : 0, inv2;
+
+		d[b] /= 127.0f;
+		d2[b] = fine ? d[b] / 254.0f : 0;
+		inv2 = fine ? 254.0f / d[b] : 0;
 		for (size_t half = 0; half < 2; half++) {
-			int sum = 0;
+			int sum = 0, sum2 = 0;
 
 			for (size_t i = 16 * half; i < 16 * half + 16; i++) {
-				q[i] = (int8_t)lrintf(x[i] * inv);
-				u[i] = (uint8_t)(q[i] + 128);
-				sum += q[i];
+				size_t at = t * a->n_col + b * ACT_BLOCK + i;
+				float v = x[b * ACT_BLOCK + i];
+				int8_t q = round_to_i8(v * inv);
+				int8_t q2 = round_to_i8((v - (float)q * d[b]) * inv2);
+
+				a->q[at] = q;
+				a->q2[at] = q2;
+				a->u[at] = (uint8_t)(q + 128);
+				a->u2[at] = (uint8_t)(q2 + 128);
+				sum += q;
+				sum2 += q2;
 			}
-			s[2 * b + half] = d[b] * (float)sum;
+			s[2 * b + half] = d[b] * (float)sum + d2[b] * (float)sum2;
 		}
 	}
 }

@@ -39,41 +39,83 @@ static inline int hsum_i32(__m128i a)
 	return _mm_cvtsi128_si32(_mm_add_epi32(a, _mm_shuffle_epi32(a, 0xb1)));
 }
 
-static void x86_quant_act(const float *x, size_t n, int8_t *q, uint8_t *u, float *d, float *s)
+static inline float block_top(const float *x)
 {
 	const __m256 sign = _mm256_set1_ps(-0.0f);
+	__m256 a = _mm256_max_ps(_mm256_andnot_ps(sign, _mm256_loadu_ps(x)),
+				 _mm256_andnot_ps(sign, _mm256_loadu_ps(x + 8)));
+	__m256 b = _mm256_max_ps(_mm256_andnot_ps(sign, _mm256_loadu_ps(x + 16)),
+				 _mm256_andnot_ps(sign, _mm256_loadu_ps(x + 24)));
+	__m128 m;
+
+	a = _mm256_max_ps(a, b);
+	m = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+	m = _mm_max_ps(m, _mm_movehl_ps(m, m));
+	return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
+}
+
+/* Four vectors of 32-bit integers to 32 bytes in order, signed and plus 128; half sums to sum[2]. */
+static inline void store_codes(const __m256i i[4], int8_t *q, uint8_t *u, int sum[2])
+{
 	const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+	__m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(i[0], i[1]), _mm256_packs_epi32(i[2], i[3]));
 
-	for (size_t b = 0; b < n / ACT_BLOCK; b++, x += ACT_BLOCK) {
-		__m256 v[4], amax;
-		__m256i i32[4], bytes;
-		__m128 m;
-		float top, inv;
+	for (int half = 0; half < 2; half++) {
+		__m256i t = _mm256_add_epi32(i[2 * half], i[2 * half + 1]);
 
+		sum[half] = hsum_i32(_mm_add_epi32(_mm256_castsi256_si128(t), _mm256_extracti128_si256(t, 1)));
+	}
+	bytes = _mm256_permutevar8x32_epi32(bytes, order);
+	_mm256_storeu_si256((__m256i *)q, bytes);
+	_mm256_storeu_si256((__m256i *)u, _mm256_xor_si256(bytes, _mm256_set1_epi8((char)0x80)));
+}
+
+static inline __m256i clamp127(__m256i v)
+{
+	return _mm256_max_epi32(_mm256_min_epi32(v, _mm256_set1_epi32(127)), _mm256_set1_epi32(-127));
+}
+
+static void x86_quant_act(const struct act *a, size_t t)
+{
+	size_t n_block = a->n_col / ACT_BLOCK;
+	const float *x = a->x + t * a->n_col;
+	float *d = a->d + t * n_block, *d2 = a->d2 + t * n_block, *s = a->s + 2 * t * n_block, mean = 0;
+
+	for (size_t b = 0; b < n_block; b++) {
+		d[b] = block_top(x + b * ACT_BLOCK);
+		mean += d[b];
+	}
+	mean /= (float)n_block;
+	for (size_t b = 0; b < n_block; b++, x += ACT_BLOCK) {
+		size_t at = t * a->n_col + b * ACT_BLOCK;
+		bool fine = d[b] > ACT_COARSE * mean;
+		float inv = d[b] > 0 ? 127.0f / d[b] : 0;
+		int sum[2], sum2[2];
+		__m256i q[4];
+
+		d[b] /= 127.0f;
 		for (int i = 0; i < 4; i++)
-			v[i] = _mm256_loadu_ps(x + 8 * i);
-		amax = _mm256_max_ps(_mm256_max_ps(_mm256_andnot_ps(sign, v[0]), _mm256_andnot_ps(sign, v[1])),
-				     _mm256_max_ps(_mm256_andnot_ps(sign, v[2]), _mm256_andnot_ps(sign, v[3])));
-		m = _mm_max_ps(_mm256_castps256_ps128(amax), _mm256_extractf128_ps(amax, 1));
-		m = _mm_max_ps(m, _mm_movehl_ps(m, m));
-		m = _mm_max_ss(m, _mm_movehdup_ps(m));
-		top = _mm_cvtss_f32(m);
-		d[b] = top / 127.0f;
-		inv = top > 0 ? 127.0f / top : 0;
-		for (int i = 0; i < 4; i++)
-			i32[i] = _mm256_cvtps_epi32(_mm256_mul_ps(v[i], _mm256_set1_ps(inv)));
-		for (int half = 0; half < 2; half++) {
-			__m256i t = _mm256_add_epi32(i32[2 * half], i32[2 * half + 1]);
-
-			s[2 * b + (size_t)half] = d[b] * (float)hsum_i32(_mm_add_epi32(
-				_mm256_castsi256_si128(t), _mm256_extracti128_si256(t, 1)));
+			q[i] = clamp127(_mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + 8 * i),
+									_mm256_set1_ps(inv))));
+		store_codes(q, a->q + at, a->u + at, sum);
+		if (!fine) {
+			d2[b] = 0;
+			_mm256_storeu_si256((__m256i *)(a->q2 + at), _mm256_setzero_si256());
+			_mm256_storeu_si256((__m256i *)(a->u2 + at), _mm256_set1_epi8((char)0x80));
+			s[2 * b] = d[b] * (float)sum[0];
+			s[2 * b + 1] = d[b] * (float)sum[1];
+			continue;
 		}
-		bytes = _mm256_packs_epi16(_mm256_packs_epi32(i32[0], i32[1]),
-					   _mm256_packs_epi32(i32[2], i32[3]));
-		bytes = _mm256_permutevar8x32_epi32(bytes, order);
-		_mm256_storeu_si256((__m256i *)(q + b * ACT_BLOCK), bytes);
-		_mm256_storeu_si256((__m256i *)(u + b * ACT_BLOCK),
-				    _mm256_xor_si256(bytes, _mm256_set1_epi8((char)0x80)));
+		d2[b] = d[b] / 254.0f;
+		for (int i = 0; i < 4; i++) {
+			__m256 back = _mm256_mul_ps(_mm256_cvtepi32_ps(q[i]), _mm256_set1_ps(d[b]));
+			__m256 rest = _mm256_sub_ps(_mm256_loadu_ps(x + 8 * i), back);
+
+			q[i] = clamp127(_mm256_cvtps_epi32(_mm256_mul_ps(rest, _mm256_set1_ps(254.0f / d[b]))));
+		}
+		store_codes(q, a->q2 + at, a->u2 + at, sum2);
+		for (int half = 0; half < 2; half++)
+			s[2 * b + (size_t)half] = d[b] * (float)sum[half] + d2[b] * (float)sum2[half];
 	}
 }
 

@@ -121,6 +121,20 @@ void few_block(int type, const uint8_t *w, const int8_t *q, const float *d, cons
 	}
 }
 
+/* The same with the second digit of the activations, where any of the block's has one. */
+static const float NO_SUMS[16];
+
+static inline __attribute__((always_inline))
+void few_fine(int type, size_t n32, const uint8_t *w, const int8_t *q2, const float *d2, struct sums *t)
+{
+	float any = d2[0];
+
+	for (size_t i = 1; i < n32; i++)
+		any += d2[i];
+	if (any > 0)
+		few_block(type, w, q2, d2, NO_SUMS, t);
+}
+
 /* Sums of four times eight lanes, in order. */
 static inline __m128 hsum4(__m256 a, __m256 b, __m256 c, __m256 d)
 {
@@ -133,9 +147,10 @@ static inline __attribute__((always_inline))
 void few_rows(int type, size_t cols, size_t bytes, const struct rows *w, const struct act *a, size_t t,
 	      float *y)
 {
-	const int8_t *q = a->q + t * a->n_col;
-	const float *d = a->d + t * (a->n_col / 32), *s = a->s + t * (a->n_col / 16);
-	size_t n = a->n_col / cols, r = w->r0;
+	const int8_t *q = a->q + t * a->n_col, *q2 = a->q2 + t * a->n_col;
+	const float *d = a->d + t * (a->n_col / 32), *d2 = a->d2 + t * (a->n_col / 32);
+	const float *s = a->s + t * (a->n_col / 16);
+	size_t n = a->n_col / cols, n32 = cols / 32, r = w->r0;
 
 	for (; r + 4 <= w->r1; r += 4) {
 		const uint8_t *p = w->data + r * w->row_bytes;
@@ -148,8 +163,11 @@ void few_rows(int type, size_t cols, size_t bytes, const struct rows *w, const s
 				_mm_prefetch((const char *)p + AHEAD + b * 4 * bytes + i, _MM_HINT_T0);
 #pragma GCC unroll 4
 			for (size_t i = 0; i < 4; i++)
-				few_block(type, p + i * w->row_bytes + b * bytes, q + b * cols,
-					  d + b * (cols / 32), s + b * (cols / 16), &t4[i]);
+				few_block(type, p + i * w->row_bytes + b * bytes, q + b * cols, d + b * n32,
+					  s + 2 * b * n32, &t4[i]);
+			for (size_t i = 0; i < 4; i++)
+				few_fine(type, n32, p + i * w->row_bytes + b * bytes, q2 + b * cols, d2 + b * n32,
+					 &t4[i]);
 		}
 		_mm_storeu_ps(y + r, _mm_add_ps(hsum4(t4[0].acc, t4[1].acc, t4[2].acc, t4[3].acc),
 						_mm_setr_ps(t4[0].off, t4[1].off, t4[2].off, t4[3].off)));
@@ -159,8 +177,10 @@ void few_rows(int type, size_t cols, size_t bytes, const struct rows *w, const s
 		struct sums one = { _mm256_setzero_ps(), 0 };
 		float out[4];
 
-		for (size_t b = 0; b < n; b++)
-			few_block(type, p + b * bytes, q + b * cols, d + b * (cols / 32), s + b * (cols / 16), &one);
+		for (size_t b = 0; b < n; b++) {
+			few_block(type, p + b * bytes, q + b * cols, d + b * n32, s + 2 * b * n32, &one);
+			few_fine(type, n32, p + b * bytes, q2 + b * cols, d2 + b * n32, &one);
+		}
 		_mm_storeu_ps(out, hsum4(one.acc, one.acc, one.acc, one.acc));
 		y[r] = out[0] + one.off;
 	}
@@ -173,8 +193,8 @@ static void few_generic(const struct rows *w, const struct act *a, size_t t, flo
 	size_t n = a->n_col, ng = n / f.group;
 	int8_t *code = scratch;
 	float *wd = (float *)(code + n), *wm = wd + ng;
-	const int8_t *q = a->q + t * n;
-	const float *d = a->d + t * (n / 32), *s = a->s + t * (n / 16);
+	const int8_t *q = a->q + t * n, *q2 = a->q2 + t * n;
+	const float *d = a->d + t * (n / 32), *d2 = a->d2 + t * (n / 32), *s = a->s + t * (n / 16);
 
 	for (size_t r = w->r0; r < w->r1; r++) {
 		__m256 acc = _mm256_setzero_ps();
@@ -182,12 +202,16 @@ static void few_generic(const struct rows *w, const struct act *a, size_t t, flo
 
 		unpack_row(w->type, w->data + r * w->row_bytes, n, code, wd, wm);
 		for (size_t b = 0; b < n / 32; b++) {
-			__m256i dot = dot_s8(act32(code + 32 * b), act32(q + 32 * b));
-			float k0 = d[b] * (f.group == 32 ? wd[b] : wd[2 * b]);
-			float k1 = d[b] * (f.group == 32 ? wd[b] : wd[2 * b + 1]);
+			__m256i c = act32(code + 32 * b), dot = dot_s8(c, act32(q + 32 * b));
+			float k0 = f.group == 32 ? wd[b] : wd[2 * b], k1 = f.group == 32 ? wd[b] : wd[2 * b + 1];
 			__m256 k = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_set1_ps(k0)), _mm_set1_ps(k1), 1);
 
-			acc = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), k, acc);
+			acc = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), _mm256_mul_ps(k, _mm256_set1_ps(d[b])), acc);
+			if (d2[b] > 0) {
+				dot = dot_s8(c, act32(q2 + 32 * b));
+				acc = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot),
+						      _mm256_mul_ps(k, _mm256_set1_ps(d2[b])), acc);
+			}
 			if (f.has_min)
 				off += f.group == 32 ? wm[b] * (s[2 * b] + s[2 * b + 1])
 						     : wm[2 * b] * s[2 * b] + wm[2 * b + 1] * s[2 * b + 1];

@@ -29,6 +29,7 @@ struct panel {
 	int32_t *fix;
 	size_t   n_col, group;
 	bool     has_min;
+	float   *any;	/* [n_col / 32], of the tile at work: see fine_blocks */
 };
 
 static size_t panel_bytes(size_t n_col)
@@ -36,7 +37,8 @@ static size_t panel_bytes(size_t n_col)
 	/* code, three arrays at the finest group, and the rows being unpacked; the few-token loops and
 	 * the float loops need less. */
 	return PANEL * n_col + 3 * 4 * PANEL * (n_col / 16 + 1) +
-	       PANEL * UNPACK_COLS + 2 * 4 * PANEL * (UNPACK_COLS / 16) + 8 * n_col + 256;
+	       PANEL * UNPACK_COLS + 2 * 4 * PANEL * (UNPACK_COLS / 16) + 8 * n_col + 256 +
+	       4 * (n_col / 32 + 16);
 }
 
 /* Eight rows of 32 bytes, rows ld apart, to eight groups of [8 rows][4 bytes], groups PANEL*4 apart. */
@@ -98,6 +100,7 @@ static void panel_fill(struct panel *p, const struct rows *w, size_t r0, size_t 
 	row = p->code + PANEL * n_col;
 	rd = (float *)(row + PANEL * UNPACK_COLS);
 	rm = rd + PANEL * (UNPACK_COLS / 16);
+	p->any = rm + PANEL * (UNPACK_COLS / 16);
 	if (n < PANEL) {
 		memset(row, 0, PANEL * UNPACK_COLS);
 		memset(rd, 0, 2 * 4 * PANEL * (UNPACK_COLS / 16));
@@ -123,6 +126,19 @@ static void panel_fill(struct panel *p, const struct rows *w, size_t r0, size_t 
 	}
 }
 
+/* Which blocks of 32 have a second digit in any of nt tokens: one float a block, > 0 where so. */
+static inline void fine_blocks(const struct act *a, size_t t0, size_t nt, float *any)
+{
+	size_t n32 = a->n_col / 32;
+	const float *d2 = a->d2 + t0 * n32;
+
+	for (size_t b = 0; b < n32; b++)
+		any[b] = d2[b];
+	for (size_t t = 1; t < nt; t++)
+		for (size_t b = 0; b < n32; b++)
+			any[b] += d2[t * n32 + b];
+}
+
 #ifdef __AVX512VNNI__
 #include "engine/x86_many_vnni.h"
 #else
@@ -135,10 +151,14 @@ static void panel_multiply(const struct panel *p, const struct act *a, size_t t0
 {
 	size_t t = t0;
 
-	for (; t + TILE_TOKENS <= t1; t += TILE_TOKENS)
+	for (; t + TILE_TOKENS <= t1; t += TILE_TOKENS) {
+		fine_blocks(a, t, TILE_TOKENS, p->any);
 		tile_full(p, a, t, y + t * ldy, ldy, n, limit);
-	if (t < t1)
+	}
+	if (t < t1) {
+		fine_blocks(a, t, t1 - t, p->any);
 		tile_rest(p, a, t, t1 - t, y + t * ldy, ldy, n, limit);
+	}
 }
 
 static void many(const struct rows *w, const struct act *a, size_t t0, size_t t1, float *y, size_t ldy,

@@ -80,6 +80,36 @@ void wide_group(const int8_t *code, const int8_t *q, size_t ldq, size_t nt, size
 		}
 }
 
+/* One group of columns, one digit of the activations: exact sums, then out += sum * d * act.d. */
+static inline __attribute__((always_inline))
+void group_avx2(const struct panel *p, size_t g, size_t c0, size_t group, size_t steps, size_t nt,
+		const uint8_t *u, const int8_t *q, size_t ldu, const float *ad, size_t ldd, float *out)
+{
+	const int8_t *code = p->code + g * group * PANEL + c0 * 4;
+	__m256i s[TILE_TOKENS][2];
+
+	if (steps)
+		for (size_t k = 0; k < group / 4; k += steps)
+			narrow_steps(code + k * PANEL * 4, u + 4 * k, ldu, nt, steps, s, k == 0);
+	else
+		wide_group(code, q, ldu, nt, group / 4, s);
+#pragma GCC unroll 4
+	for (size_t t = 0; t < nt; t++) {
+		__m256 x = _mm256_set1_ps(ad[t * ldd]);
+
+		for (size_t c = 0; c < 2; c++) {
+			float *o = out + t * TILE_ROWS + 8 * c;
+			__m256i sum = s[t][c];
+			__m256 d = _mm256_mul_ps(_mm256_loadu_ps(p->d + g * PANEL + c0 + 8 * c), x);
+
+			if (steps)
+				sum = _mm256_add_epi32(sum, _mm256_loadu_si256(
+					(const __m256i *)(p->fix + g * PANEL + c0 + 8 * c)));
+			_mm256_storeu_ps(o, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), d, _mm256_loadu_ps(o)));
+		}
+	}
+}
+
 static inline __attribute__((always_inline))
 void tile_avx2(const struct panel *p, const struct act *a, size_t t0, size_t nt, size_t c0, size_t group,
 	       size_t steps, bool has_min, float *out)
@@ -90,38 +120,23 @@ void tile_avx2(const struct panel *p, const struct act *a, size_t t0, size_t nt,
 	for (size_t i = 0; i < nt * TILE_ROWS; i += 8)
 		_mm256_storeu_ps(out + i, _mm256_setzero_ps());
 	for (size_t g = 0; g < ng; g++) {
-		const int8_t *code = p->code + g * group * PANEL + c0 * 4;
-		const uint8_t *u = a->u + t0 * nk + g * group;
-		__m256i s[TILE_TOKENS][2];
+		size_t b = g * group / 32, at = t0 * nk + g * group;
 
-		if (steps)
-			for (size_t k = 0; k < group / 4; k += steps)
-				narrow_steps(code + k * PANEL * 4, u + 4 * k, nk, nt, steps, s, k == 0);
-		else
-			wide_group(code, a->q + t0 * nk + g * group, nk, nt, group / 4, s);
-#pragma GCC unroll 4
+		group_avx2(p, g, c0, group, steps, nt, a->u + at, a->q + at, nk, ad + b, n32, out);
+		if (p->any[b] > 0)
+			group_avx2(p, g, c0, group, steps, nt, a->u2 + at, a->q2 + at, nk,
+				   a->d2 + t0 * n32 + b, n32, out);
+		if (!has_min)
+			continue;
 		for (size_t t = 0; t < nt; t++) {
-			__m256 x = _mm256_set1_ps(ad[t * n32 + g * group / 32]);
+			const float *st = as + t * n16 + g * group / 16;
+			__m256 x = _mm256_set1_ps(group == 32 ? st[0] + st[1] : st[0]);
 
 			for (size_t c = 0; c < 2; c++) {
-				const float *d = p->d + g * PANEL + c0 + 8 * c;
 				float *o = out + t * TILE_ROWS + 8 * c;
-				__m256i sum = s[t][c];
-				__m256 y = _mm256_loadu_ps(o);
 
-				if (steps)
-					sum = _mm256_add_epi32(sum, _mm256_loadu_si256(
-						(const __m256i *)(p->fix + g * PANEL + c0 + 8 * c)));
-				y = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum),
-						    _mm256_mul_ps(_mm256_loadu_ps(d), x), y);
-				if (has_min) {
-					const float *st = as + t * n16 + g * group / 16;
-					float sx = group == 32 ? st[0] + st[1] : st[0];
-
-					y = _mm256_fmadd_ps(_mm256_loadu_ps(p->m + g * PANEL + c0 + 8 * c),
-							    _mm256_set1_ps(sx), y);
-				}
-				_mm256_storeu_ps(o, y);
+				_mm256_storeu_ps(o, _mm256_fmadd_ps(_mm256_loadu_ps(p->m + g * PANEL + c0 + 8 * c), x,
+								   _mm256_loadu_ps(o)));
 			}
 		}
 	}

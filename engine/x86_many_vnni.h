@@ -16,6 +16,43 @@ static inline __m512i bcast4(const uint8_t *p)
 	return _mm512_set1_epi32(v);
 }
 
+/* One group of columns, one digit of the activations: exact sums, then acc += sum * d * act.d. */
+static inline __attribute__((always_inline))
+void group_vnni(const struct panel *p, size_t g, size_t group, size_t nt, const uint8_t *u, size_t ldu,
+		const float *ad, size_t ldd, __m512 acc[TILE_TOKENS][2])
+{
+	const int8_t *code = p->code + g * group * PANEL;
+	const int32_t *fix = p->fix + g * PANEL;
+	__m512i s[TILE_TOKENS][2];
+	__m512 d0 = _mm512_loadu_ps(p->d + g * PANEL), d1 = _mm512_loadu_ps(p->d + g * PANEL + 16);
+
+#pragma GCC unroll 6
+	for (size_t t = 0; t < nt; t++) {
+		s[t][0] = _mm512_loadu_si512(fix);
+		s[t][1] = _mm512_loadu_si512(fix + 16);
+	}
+#pragma GCC unroll 8
+	for (size_t k = 0; k < group / 4; k++) {
+		__m512i w0 = _mm512_loadu_si512(code + k * PANEL * 4);
+		__m512i w1 = _mm512_loadu_si512(code + k * PANEL * 4 + 64);
+
+#pragma GCC unroll 6
+		for (size_t t = 0; t < nt; t++) {
+			__m512i x = bcast4(u + t * ldu + 4 * k);
+
+			s[t][0] = _mm512_dpbusd_epi32(s[t][0], x, w0);
+			s[t][1] = _mm512_dpbusd_epi32(s[t][1], x, w1);
+		}
+	}
+#pragma GCC unroll 6
+	for (size_t t = 0; t < nt; t++) {
+		__m512 x = _mm512_set1_ps(ad[t * ldd]);
+
+		acc[t][0] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s[t][0]), _mm512_mul_ps(d0, x), acc[t][0]);
+		acc[t][1] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s[t][1]), _mm512_mul_ps(d1, x), acc[t][1]);
+	}
+}
+
 static inline __attribute__((always_inline))
 void tile_vnni(const struct panel *p, const struct act *a, size_t t0, size_t nt, size_t group, bool has_min,
 	       float *y, size_t ldy, size_t n)
@@ -31,36 +68,11 @@ void tile_vnni(const struct panel *p, const struct act *a, size_t t0, size_t nt,
 	for (size_t t = 0; t < nt; t++)
 		acc[t][0] = acc[t][1] = _mm512_setzero_ps();
 	for (size_t g = 0; g < ng; g++) {
-		const int8_t *code = p->code + g * group * PANEL;
-		const int32_t *fix = p->fix + g * PANEL;
-		__m512i s[TILE_TOKENS][2];
-		__m512 d0 = _mm512_loadu_ps(p->d + g * PANEL), d1 = _mm512_loadu_ps(p->d + g * PANEL + 16);
+		size_t b = g * group / 32;
 
-#pragma GCC unroll 6
-		for (size_t t = 0; t < nt; t++) {
-			s[t][0] = _mm512_loadu_si512(fix);
-			s[t][1] = _mm512_loadu_si512(fix + 16);
-		}
-#pragma GCC unroll 8
-		for (size_t k = 0; k < group / 4; k++) {
-			__m512i w0 = _mm512_loadu_si512(code + k * PANEL * 4);
-			__m512i w1 = _mm512_loadu_si512(code + k * PANEL * 4 + 64);
-
-#pragma GCC unroll 6
-			for (size_t t = 0; t < nt; t++) {
-				__m512i x = bcast4(u + t * nk + g * group + 4 * k);
-
-				s[t][0] = _mm512_dpbusd_epi32(s[t][0], x, w0);
-				s[t][1] = _mm512_dpbusd_epi32(s[t][1], x, w1);
-			}
-		}
-#pragma GCC unroll 6
-		for (size_t t = 0; t < nt; t++) {
-			__m512 x = _mm512_set1_ps(ad[t * n32 + g * group / 32]);
-
-			acc[t][0] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s[t][0]), _mm512_mul_ps(d0, x), acc[t][0]);
-			acc[t][1] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s[t][1]), _mm512_mul_ps(d1, x), acc[t][1]);
-		}
+		group_vnni(p, g, group, nt, u + g * group, nk, ad + b, n32, acc);
+		if (p->any[b] > 0)
+			group_vnni(p, g, group, nt, a->u2 + t0 * nk + g * group, nk, a->d2 + t0 * n32 + b, n32, acc);
 		if (has_min) {
 			__m512 m0 = _mm512_loadu_ps(p->m + g * PANEL), m1 = _mm512_loadu_ps(p->m + g * PANEL + 16);
 
