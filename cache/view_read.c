@@ -198,6 +198,8 @@ static bool next_run(struct view_reader *r, struct unit *u)
 	return true;
 }
 
+/* For files that this user could not write, the kernel says that all is resident; then cold bytes come by
+ * page faults, slowly and right. */
 static bool resident(const uint8_t *from, size_t n)
 {
 	unsigned char vec[4096];
