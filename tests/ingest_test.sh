@@ -1,5 +1,6 @@
 #!/bin/sh
 # init, ingest, ls, show, search: what a person sees, what a script relies on.
+# shellcheck source=tests/tap.sh
 . "${srcdir:-.}/tests/tap.sh"
 cd "$tmp" || exit 99
 mkdir -p p/src p/doc
