@@ -6,6 +6,7 @@
 #include "cmd/paths.h"
 
 #include "engine/gguf.h"
+#include "engine/plan.h"
 #include "engine/quant.h"
 
 #include <inttypes.h>
@@ -21,6 +22,9 @@ struct by_type {
 
 struct facts {
 	const struct gguf *g;
+	struct plan plan;
+	bool     has_plan;	/* false: an architecture we cannot run, with the reason in why */
+	struct err why;
 	char     arch[64];
 	struct by_type type[64];
 	size_t   n_type;
@@ -37,6 +41,7 @@ static void gather(struct facts *f, const struct gguf *g)
 	struct gguf_str s;
 
 	*f = (struct facts){ .g = g };
+	f->has_plan = !plan_read(&f->plan, g, &f->why);
 	if (gguf_get_str(g, "general.architecture", &s))
 		copy_str(f->arch, sizeof(f->arch), s);
 	for (uint64_t i = 0; i < gguf_n_tensor(g); i++) {
@@ -75,6 +80,42 @@ static bool arch_f32(const struct facts *f, const char *leaf, float *out)
 	return gguf_get_f32(f->g, key, out);
 }
 
+/* Bytes of K and V that a token leaves in the far layers, and in all of them, in f16. */
+static uint64_t kv_bytes(const struct plan *p, uint32_t n_layer)
+{
+	return 2ull * 2 * n_layer * p->n_head_kv * p->head_dim;
+}
+
+static void plan_json(const struct facts *f, struct jw *j)
+{
+	const struct plan *p = &f->plan;
+
+	if (!f->has_plan) {
+		jw_null(j, "plan");
+		jw_str(j, "not_supported", f->why.msg);
+		return;
+	}
+	jw_open(j, "plan", '{');
+	jw_str(j, "kind", plan_is_irope(p) ? "irope" : "all-rope");
+	jw_uint(j, "n_far", p->n_far);
+	jw_uint(j, "attn_chunk", p->attn_chunk);
+	jw_uint(j, "kv_bytes_per_token", kv_bytes(p, p->n_far));
+	jw_uint(j, "kv_bytes_per_token_all_layers", kv_bytes(p, p->n_layer));
+	jw_open(j, "layers", '[');
+	for (uint32_t i = 0; i < p->n_layer; i++) {
+		const struct plan_layer *l = &p->layer[i];
+
+		jw_open(j, NULL, '{');
+		jw_bool(j, "far", l->is_far);
+		jw_bool(j, "rope", l->uses_rope);
+		jw_bool(j, "temperature", l->scales_query);
+		jw_bool(j, "moe", l->is_moe);
+		jw_close(j);
+	}
+	jw_close(j);
+	jw_close(j);
+}
+
 /* The numbers people ask for, as the file says them. */
 static const struct shape_key {
 	const char *leaf, *json, *words;
@@ -91,11 +132,11 @@ static const struct shape_key {
 	{ "attention.sliding_window", "window", "window" },
 };
 
-static uint64_t n_vocab(const struct gguf *g)
+static uint64_t n_vocab(const struct facts *f)
 {
-	uint64_t n = 0;
+	uint64_t n = f->has_plan ? f->plan.n_vocab : 0;
 
-	gguf_arr_strs(g, "tokenizer.ggml.tokens", &n);
+	gguf_arr_strs(f->g, "tokenizer.ggml.tokens", &n);
 	return n;
 }
 
@@ -123,10 +164,11 @@ static void info_json(struct ctx *c, const struct facts *f, struct buf *b)
 	for (size_t i = 0; i < sizeof(shape_keys) / sizeof(*shape_keys); i++)
 		if (arch_u64(f, shape_keys[i].leaf, &v))
 			jw_uint(&j, shape_keys[i].json, v);
-	jw_uint(&j, "n_vocab", n_vocab(f->g));
+	jw_uint(&j, "n_vocab", n_vocab(f));
 	if (arch_f32(f, "rope.freq_base", &x))
 		jw_real(&j, "rope_base", (double)x);
 	jw_close(&j);
+	plan_json(f, &j);
 	jw_open(&j, "tokenizer", '{');
 	if (gguf_get_str(f->g, "tokenizer.ggml.model", &s))
 		jw_strn(&j, "model", s.s, s.n);
@@ -189,6 +231,55 @@ static void row_num(struct ctx *c, struct buf *b, const char *name, uint64_t v)
 	row(c, b, name, text, (size_t)snprintf(text, sizeof(text), "%" PRIu64, v));
 }
 
+/* "0-2 near, RoPE, dense" for every run of layers that are alike. */
+static void layers_text(struct ctx *c, const struct plan *p, struct buf *b)
+{
+	for (uint32_t i = 0, from = 0; i < p->n_layer; i++) {
+		const struct plan_layer *l = &p->layer[i], *next = l + 1;
+		char text[128], name[32];
+		int n;
+
+		if (i + 1 < p->n_layer && l->uses_rope == next->uses_rope &&
+		    l->is_far == next->is_far && l->scales_query == next->scales_query &&
+		    l->is_moe == next->is_moe)
+			continue;
+		if (from == i)
+			snprintf(name, sizeof(name), "layer %" PRIu32, i);
+		else
+			snprintf(name, sizeof(name), "layers %" PRIu32 "-%" PRIu32, from, i);
+		n = snprintf(text, sizeof(text), "%s, %s%s, %s", l->is_far ? "far" : "near",
+			     l->uses_rope ? "RoPE" : "NoPE",
+			     l->scales_query ? ", temperature" : "", l->is_moe ? "MoE" : "dense");
+		row(c, b, name, text, (size_t)n);
+		from = i + 1;
+	}
+}
+
+static void plan_text(struct ctx *c, const struct facts *f, struct buf *b)
+{
+	const struct plan *p = &f->plan;
+	char far[16], all[16], text[160];
+	int n;
+
+	if (!f->has_plan) {
+		row(c, b, "not supported", f->why.msg, strlen(f->why.msg));
+		return;
+	}
+	n = snprintf(text, sizeof(text), "%s, %" PRIu32 " of %" PRIu32 " layers are far",
+		     plan_is_irope(p) ? "iRoPE" : "all-RoPE", p->n_far, p->n_layer);
+	row(c, b, "plan", text, (size_t)n);
+	if (p->attn_chunk) {
+		n = snprintf(text, sizeof(text), "%" PRIu32 " tokens", p->attn_chunk);
+		row(c, b, "chunk of near layers", text, (size_t)n);
+	}
+	n = snprintf(text, sizeof(text), "%s a token in f16, %s with all layers",
+		     term_bytes(far, (double)kv_bytes(p, p->n_far)),
+		     term_bytes(all, (double)kv_bytes(p, p->n_layer)));
+	row(c, b, "memory kept", text, (size_t)n);
+	if (c->g.verbose)
+		layers_text(c, p, b);
+}
+
 static void tensors_text(const struct facts *f, struct buf *b)
 {
 	for (uint64_t i = 0; i < gguf_n_tensor(f->g); i++) {
@@ -229,7 +320,8 @@ static void info_text(struct ctx *c, const struct facts *f, struct buf *b)
 		n = snprintf(text, sizeof(text), "%g", (double)x);
 		row(c, b, "RoPE base", text, (size_t)n);
 	}
-	row_num(c, b, "vocabulary", n_vocab(f->g));
+	plan_text(c, f, b);
+	row_num(c, b, "vocabulary", n_vocab(f));
 	row_str(c, f, b, "pre-tokenizer", "tokenizer.ggml.pre");
 	row(c, b, "chat template", gguf_get_str(f->g, "tokenizer.chat_template", &s) ? "yes" : "no",
 	    gguf_get_str(f->g, "tokenizer.chat_template", &s) ? 3 : 2);
@@ -271,6 +363,8 @@ int model_info(struct ctx *c, int argc, char **argv)
 	else
 		fwrite(b.data, 1, b.len, stdout);
 	buf_release(&b);
+	if (f.has_plan)
+		plan_release(&f.plan);
 	gguf_close(g);
 	return rc ? fail(c, &e) : EXIT_DONE;
 }

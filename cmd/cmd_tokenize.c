@@ -1,4 +1,4 @@
-/* folio tokenize: token ids, one line; without --ids, the pieces beside them. */
+/* folio tokenize: token ids, one line */
 #include "config.h"
 
 #include "cmd/cmd_generate.h"
@@ -11,14 +11,20 @@
 #include "engine/gguf.h"
 #include "engine/tok.h"
 
+#include <ctype.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #define AT(field) OPT_AT(struct tokenize_opts, field)
 
 const struct opt tokenize_opts[] = {
 	{ "ids", 0, OPT_FLAG, AT(ids), NULL, .help = "the ids alone; this is the default and kept for scripts" },
 	{ "special", 0, OPT_FLAG, AT(special), NULL, .help = "special tokens written in the text count as such" },
+	{ "bos", 0, OPT_FLAG, AT(bos), NULL,
+	  .help = "put the beginning-of-text token first where the model asks for it" },
 	OPT_END
 };
 
@@ -55,10 +61,31 @@ static void print(struct ctx *c, const struct tok *t, const struct tok_ids *ids)
 	buf_release(&piece);
 }
 
+/* Llama 4's own tokenizer file is no GGUF but lines of base64 and rank. */
+static int open_tokenizer(const char *path, struct tok **t, struct err *e)
+{
+	char magic[4] = "";
+	struct gguf *g;
+	int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
+	bool other = fd >= 0 && read(fd, magic, 4) == 4 && memcmp(magic, "GGUF", 4) &&
+		     isprint((unsigned char)magic[0]);
+
+	if (fd >= 0)
+		close(fd);
+	if (other)
+		return tok_open_tiktoken(t, path, "llama4", e);
+	rc = gguf_open(&g, path, e);
+	if (rc)
+		return rc;
+	rc = tok_open(t, g, e);
+	gguf_close(g);
+	return rc;
+}
+
 int cmd_tokenize(struct ctx *c, int argc, char **argv)
 {
 	const struct tokenize_opts *o = c->opts;
-	struct gguf *g = NULL;
+	unsigned flags = (o->special ? TOK_SPECIAL : 0) | (o->bos ? TOK_BOS : 0);
 	struct tok *t = NULL;
 	struct tok_ids ids = { 0 };
 	struct buf text = { 0 };
@@ -69,19 +96,16 @@ int cmd_tokenize(struct ctx *c, int argc, char **argv)
 	(void)argc;
 	rc = model_find(c, NULL, &path, &e);
 	if (!rc)
-		rc = gguf_open(&g, path, &e);
-	if (!rc)
-		rc = tok_open(&t, g, &e);
+		rc = open_tokenizer(path, &t, &e);
 	if (!rc)
 		rc = cmd_read_text(argv[0], &text, &e);
 	if (!rc)
-		rc = tok_encode(t, text.data ? text.data : "", text.len, o->special ? TOK_SPECIAL : 0, &ids, NULL, &e);
+		rc = tok_encode(t, text.data ? text.data : "", text.len, flags, &ids, NULL, &e);
 	if (!rc)
 		print(c, t, &ids);
 	free(ids.id);
 	buf_release(&text);
 	tok_close(t);
-	gguf_close(g);
 	free(path);
 	return rc ? fail(c, &e) : EXIT_DONE;
 }

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 
 struct tokenize_opts {
-	bool ids, special;
+	bool ids, special, bos;
 };
 extern const struct opt tokenize_opts[];
 

@@ -356,7 +356,7 @@ static const struct charset *guess(const uint8_t *p, size_t n)
 
 static bool has_japanese_escapes(const uint8_t *p, size_t n)
 {
-	return memmem(p, n, "\x1b$B", 3) || memmem(p, n, "\x1b$@", 3);
+	return n && (memmem(p, n, "\x1b$B", 3) || memmem(p, n, "\x1b$@", 3));
 }
 
 static int binary(struct err *e, const uint8_t *nul, const uint8_t *p)
