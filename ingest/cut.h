@@ -35,9 +35,10 @@
  * BPE gives at most one token a byte) and depend on the bytes alone. */
 typedef uint64_t cut_weigh_fn(void *ctx, const char *text, size_t n);
 
-/* Weights are added up.  A span tokenised in one go has the sum or a few tokens less, since tokens
- * may reach over a line end; the other direction is possible, rare and small.  Whoever has a hard
- * limit leaves 1 in 64 below it. */
+/* Weights are added up.  A span tokenised in one go has fewer tokens than the sum over its lines,
+ * since tokens reach over line ends: by 1 % with Qwen 2.5's vocabulary, 8 % with SmolLM2's.  More
+ * tokens than the sum are possible in theory and did not happen in 4,700 spans of real source.
+ * Whoever has a hard limit leaves 1 in 64 below it and looks. */
 struct cut_opt {
 	uint32_t      min_tokens;	/* 0: max / 4 */
 	uint32_t      max_tokens;	/* at least 3 * min and 16 */
