@@ -177,6 +177,17 @@ static void test_epubs(void)
 	zip_end(&z);
 	ok(take("many.epub", z.mem, z.len) == ERR_CORRUPT, "20,100 members: %s", err.msg);
 	free(z.mem);
+
+	zip_begin(&z, 1 << 20);
+	zip_add(&z, "META-INF/container.xml", CONTAINER, 0);
+	zip_add(&z, "META-INF/encryption.xml", "<encryption><EncryptedData><CipherData><CipherReference "
+		"URI='a.xhtml'/></CipherData></EncryptedData></encryption>", 0);
+	zip_add(&z, "book.opf", opf, 0);
+	zip_add(&z, "a.xhtml", "\x8a\x01\x77", 0);
+	zip_end(&z);
+	ok(take("locked.epub", z.mem, z.len) == ERR_CORRUPT && strstr(err.msg, "DRM"), "a locked book: %s",
+	   err.msg);
+	free(z.mem);
 }
 
 static void test_docx(void)
