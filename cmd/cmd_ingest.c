@@ -24,7 +24,7 @@
 
 const struct opt ingest_cmd_opts[] = {
 	{ "glob", 'g', OPT_LIST, AT(glob), "GLOB",
-	  .help = "take only what matches, or leave out what matches '!GLOB'; may be repeated",
+	  .help = "take only what matches, or leave out what matches '!GLOB'",
 	  .group = "What is read" },
 	{ "hidden", 0, OPT_FLAG, AT(hidden), NULL, .help = "take names that begin with a dot",
 	  .group = "What is read", .key = "ingest.hidden" },

@@ -260,7 +260,8 @@ static int said(struct ctx *c, const struct fetch_want *w, const char *path, uin
 		return out_buf(c, &b);
 	}
 	if (already)
-		note(c, "%s is installed already: %s", w->name, path);
+		note(c, "%s is installed already%s: %s", w->name,
+		     checked ? ", sha256 as expected" : "", path);
 	else if (checked)
 		note(c, "%s: %s, sha256 as expected, installed as %s", w->name,
 		     term_bytes(size, (double)bytes), path);
@@ -275,6 +276,7 @@ static int get(struct ctx *c, const struct fetch_want *w, bool force)
 	char *folder = models_folder(), *final = NULL;
 	struct buf name = { 0 };
 	struct fetch_got got;
+	char hash[65] = "";
 	struct stat st;
 	struct err e;
 	int rc = 0, code;
@@ -285,8 +287,16 @@ static int get(struct ctx *c, const struct fetch_want *w, bool force)
 	buf_release(&name);
 	if (!folder || !final)
 		rc = err_set(&e, ERR_INVALID, "there is no place for models: HOME is not set");
-	if (!rc && !force && !stat(final, &st) && (!w->bytes || (uint64_t)st.st_size == w->bytes)) {
-		code = said(c, w, final, (uint64_t)st.st_size, "", false, true);
+	if (!rc && !force && !stat(final, &st)) {
+		rc = w->sha256 ? fetch_hash(c, final, hash, &e) : 0;
+		if (!rc && w->sha256 && strcasecmp(hash, w->sha256)) {
+			err_set(&e, ERR_MODEL, "'%s' is installed and has sha256 %s, should be %s",
+				final, hash, w->sha256);
+			rc = err_hint(&e, ERR_MODEL, "--force fetches it again, --name NAME "
+				      "installs it beside");
+		}
+		code = rc ? fail(c, &e) : said(c, w, final, (uint64_t)st.st_size, hash,
+					       w->sha256 != NULL, true);
 	} else {
 		if (!rc)
 			rc = fetch_model(c, w, folder, &got, &e);

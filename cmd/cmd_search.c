@@ -40,7 +40,7 @@ const struct opt search_opts[] = {
 	{ "context", 'C', OPT_INT, AT(context), "N", .help = "lines around each match", .def = "0" },
 	{ "limit", 'k', OPT_INT, AT(limit), "N", .help = "passages of --fts", .def = "50" },
 	{ "source", 'S', OPT_LIST, AT(source), "SOURCE[@SNAP]",
-	  .help = "search only this source; may be repeated" },
+	  .help = "search only this source" },
 	OPT_END
 };
 

@@ -4,6 +4,9 @@
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/mapped.h"
+#include "base/size.h"
+#include "base/stop.h"
 #include "cmd/ctx.h"
 #include "engine/gguf.h"
 
@@ -188,16 +191,48 @@ static bool is_part_name(const char *name)
 	return n > 15 && sscanf(name + n - 15, "-%5d-of-%5d%n", &a, &b, &used) == 2 && used == 15;
 }
 
-static int check_hash(const struct sink *s, const struct fetch_want *w, struct fetch_got *out,
-		      struct err *e)
+static void to_hex(struct sha256 sha, char hex[65])
 {
-	const char *want = w->sha256 ? w->sha256 : s->expect[0] ? s->expect : NULL;
-	struct sha256 sha = s->sha;
 	uint8_t sum[32];
 
 	sha256_done(&sha, sum);
 	for (int i = 0; i < 32; i++)
-		snprintf(out->sha256 + 2 * i, 3, "%02x", sum[i]);
+		snprintf(hex + 2 * i, 3, "%02x", sum[i]);
+}
+
+int fetch_hash(struct ctx *c, const char *path, char hex[65], struct err *e)
+{
+	struct file_map m;
+	struct progress bar;
+	struct sha256 sha;
+	size_t n;
+	int rc = file_map_open(&m, path, e);
+
+	if (rc)
+		return rc;
+	mapped_add(m.data, m.size, MAPPED_MODEL, path);
+	sha256_init(&sha);
+	progress_start(&bar, c, "checking", PROGRESS_BYTES, m.size);
+	for (size_t at = 0; !rc && at < m.size; at += n) {
+		n = MIN(m.size - at, (size_t)1 << 20);
+		sha256_add(&sha, m.data + at, n);
+		progress_set(&bar, at + n, NULL);
+		if (stop_requested())
+			rc = err_set(e, ERR_INTR, "interrupted while checking '%s'", path);
+	}
+	progress_end(&bar);
+	mapped_remove(m.data);
+	file_map_close(&m);
+	to_hex(sha, hex);
+	return rc;
+}
+
+static int check_hash(const struct sink *s, const struct fetch_want *w, struct fetch_got *out,
+		      struct err *e)
+{
+	const char *want = w->sha256 ? w->sha256 : s->expect[0] ? s->expect : NULL;
+
+	to_hex(s->sha, out->sha256);
 	out->bytes = s->n;
 	out->checked = want != NULL;
 	if (!want || !strcasecmp(want, out->sha256))

@@ -55,6 +55,9 @@ struct fetch_got {
 int fetch_model(struct ctx *c, const struct fetch_want *w, const char *folder,
 		struct fetch_got *out, struct err *e);
 
+/* SHA-256 of a file that is here, as hex.  ERR_IO, ERR_INTR. */
+int fetch_hash(struct ctx *c, const char *path, char hex[65], struct err *e);
+
 /* --- between the files of this module --- */
 
 /* The part being written. */

@@ -59,6 +59,9 @@ check "under its own name" cmp "$www/tiny.gguf" "$models/tiny.gguf"
 run "$FOLIO" model get "$www/tiny.gguf"
 check "once more is no error" is 0
 check "and is said" complains "installed already"
+run "$FOLIO" model get "$www/tiny.gguf" --sha256 "$long_sha"
+check "an installed file with another hash is told" complains "--force"
+check "and exits 12" is 12
 run "$FOLIO" model get "$www/tiny.gguf" --name other --sha256 "$long_sha"
 check "a wrong hash exits 12" is 12
 check "it is shown" complains "$tiny_sha"
