@@ -14,8 +14,7 @@
  * WRITING.  A writer has its own files: their numbers come from the catalog, which gives none twice,
  * so two writers never share a file, and appending and syncing need no lock; only the commit does.
  *
- *     kv_writer_add(w, image, n, sketch, m, &ref, e)  as often as there are spans
- *     kv_writer_add_part(w, part, n, &part_ref, e)    where the model has retrieval heads
+ *     kv_writer_add(w, build, sketch, n, &ref, e)     as often as there are spans
  *     kv_writer_sync(w, e)                            fdatasync of every file it touched
  *     cat_begin ... cat_commit                        now it is visible
  *
@@ -35,12 +34,6 @@ struct kv_ref {
 	uint32_t number;	/* of the files, from 1 */
 	uint64_t off, bytes;	/* in the .kv file */
 	uint64_t sketch_off;	/* in the .sk file; 0: there is none */
-};
-
-/* Where a part of the span index lies. */
-struct part_ref {
-	uint32_t number;	/* of the .si file; 0: there is none */
-	uint64_t off, bytes;
 };
 
 struct kv_store;
@@ -77,10 +70,6 @@ int kv_writer_new(struct kv_writer **out, struct kv_store *st, uint64_t capacity
  * be committed after the next kv_writer_sync().  ERR_FULL: the disk is full, with numbers. */
 int kv_writer_add(struct kv_writer *w, const void *image, size_t n, const void *sketch,
 		  size_t sketch_n, struct kv_ref *ref, struct err *e);
-/* Append one part of the span index (spanidx.h), with its extent or, when a model is calibrated anew,
- * alone.  Errors and commit as above. */
-int kv_writer_add_part(struct kv_writer *w, const void *part, size_t n, struct part_ref *ref,
-		       struct err *e);
 int kv_writer_sync(struct kv_writer *w, struct err *e);
 void kv_writer_free(struct kv_writer *w);
 

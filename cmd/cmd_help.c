@@ -13,7 +13,7 @@ int cmd_help(struct ctx *c, int argc, char **argv)
 	char name[64];
 	int used, rc;
 
-	rc = cmd_find(&cmd, argv, argc, &used, name, sizeof(name), &e);
+	rc = cmd_lookup(&cmd, argv, argc, &used, name, sizeof(name), &e);
 	if (rc)
 		return fail(c, &e);
 	if (cmd)

@@ -2,6 +2,7 @@
  * its declaration to commands.h; help, completions and the manual check follow. */
 #include "config.h"
 
+#include "cmd/cmd_ask.h"
 #include "cmd/cmd_bench.h"
 #include "cmd/cmd_generate.h"
 #include "cmd/cmd_ingest.h"
@@ -67,6 +68,16 @@ const struct cmd commands[] = {
 	  .more = "FILE is a path as 'folio ls SOURCE' prints it, SOURCE/PATH or SOURCE@SNAP/PATH; "
 		  ":12 or :12-20 behind it picks lines.",
 	  .min_args = 1, .max_args = 1, .run = cmd_show },
+	{ .name = "ask", .args = "QUESTION|-", .summary = "one question, an answer with checked citations",
+	  .group = "Libraries",
+	  .more = "The passages that rank best are attended to in the library's stored keys and values; what "
+		  "is not encoded yet is encoded now and kept. Every citation is read back from the "
+		  "stored text before it is printed. Text piped to standard input is context beside the "
+		  "QUESTION. Exit status 1: nothing in the library has to do with it.",
+	  .opts = ask_opts, .opts_bytes = sizeof(struct ask_opts), .min_args = 1, .max_args = 1, .run = cmd_ask },
+	{ .name = "find", .args = "QUERY|-", .summary = "passages that rank highest for a query, no generation",
+	  .group = "Libraries", .opts = find_opts, .opts_bytes = sizeof(struct find_opts), .min_args = 1, .max_args = 1,
+	  .run = cmd_find },
 	{ .name = "search", .args = "PATTERN",
 	  .summary = "exact, PCRE2 or full-text search, without a model", .group = "Libraries",
 	  .more = "Searches the newest snapshot of every source. Exits with 1 when nothing matches.",

@@ -4,9 +4,11 @@
 
 #include "cmd/opt.h"
 
+int cmd_ask(struct ctx *c, int argc, char **argv);
 int cmd_bench(struct ctx *c, int argc, char **argv);
 int cmd_completion(struct ctx *c, int argc, char **argv);
 int cmd_doctor(struct ctx *c, int argc, char **argv);
+int cmd_find(struct ctx *c, int argc, char **argv);
 int cmd_generate(struct ctx *c, int argc, char **argv);
 int cmd_help(struct ctx *c, int argc, char **argv);
 int cmd_ingest(struct ctx *c, int argc, char **argv);

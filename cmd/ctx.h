@@ -83,7 +83,7 @@ void help_command(struct buf *out, const struct term *t, const struct cmd *cmd, 
 void help_usage(struct buf *out, const struct cmd *cmd, const char *name);
 /* Find a command by words ("model", "get"); *used words were its name.  name gets them joined.
  * ERR_INVALID with "did you mean" when the next word is no command. */
-int cmd_find(const struct cmd **out, char **words, int n, int *used, char *name, size_t name_n,
+int cmd_lookup(const struct cmd **out, char **words, int n, int *used, char *name, size_t name_n,
 	     struct err *e);
 
 #endif

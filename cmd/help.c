@@ -194,7 +194,7 @@ void help_command(struct buf *out, const struct term *t, const struct cmd *cmd, 
 	wrap(out, "`folio help` lists the options of every command.", 0, 0, width);
 }
 
-int cmd_find(const struct cmd **out, char **words, int n, int *used, char *name, size_t name_n,
+int cmd_lookup(const struct cmd **out, char **words, int n, int *used, char *name, size_t name_n,
 	     struct err *e)
 {
 	const struct cmd *table = commands, *found = NULL;

@@ -75,12 +75,12 @@ static int parse_line(struct ctx *c, int argc, char **argv, int *n_args, struct 
 		if (rc || !n)
 			break;
 		if (table == commands) {
-			rc = cmd_find(&c->cmd, argv, 1, &used, c->name, sizeof(c->name), e);
+			rc = cmd_lookup(&c->cmd, argv, 1, &used, c->name, sizeof(c->name), e);
 		} else {
 			char *words[] = { c->name, argv[0] };
 			char name[64];
 
-			rc = cmd_find(&c->cmd, words, 2, &used, name, sizeof(name), e);
+			rc = cmd_lookup(&c->cmd, words, 2, &used, name, sizeof(name), e);
 			if (!rc)
 				memcpy(c->name, name, sizeof(name));
 		}

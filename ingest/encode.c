@@ -16,7 +16,6 @@
 
 #define PROBE_BYTES (64u << 10)		/* what is looked at to tell text from binary */
 #define GUESS_BYTES (256u << 10)	/* what uchardet gets to see */
-#define FEW_ACCENTS 8u
 
 /* Names as uchardet, HTML and XML write them, and what to ask of iconv: the superset that files so
  * labelled are really in (web pages labelled GB2312 use GBK, and so on).  NULL: decoded here. */
@@ -45,7 +44,7 @@ static const struct charset {
 	{ "SHIFT_JIS", "CP932" }, { "SHIFT-JIS", "CP932" }, { "SJIS", "CP932" },
 	{ "WINDOWS-31J", "CP932" }, { "EUC-JP", "EUC-JP" }, { "ISO-2022-JP", "ISO-2022-JP" },
 	{ "GB2312", "GB18030" }, { "GBK", "GB18030" }, { "GB18030", "GB18030" },
-	{ "BIG5", "BIG5-HKSCS" }, { "EUC-TW", "EUC-TW" },
+	{ "HZ-GB-2312", "GB18030" }, { "BIG5", "BIG5-HKSCS" }, { "EUC-TW", "EUC-TW" },
 	{ "EUC-KR", "CP949" }, { "UHC", "CP949" }, { "KS_C_5601-1987", "CP949" },
 	{ "JOHAB", "JOHAB" },
 };
@@ -334,28 +333,12 @@ static bool convert(struct buf *out, struct encoding *enc, const struct charset 
 	return false;		/* UTF-8 was tried before, UTF-16 and 32 by mark and zeros */
 }
 
-/* Alphabets that share their letters with Windows-1252 and put others where it has accents. */
-static bool is_other_latin(const char *label)
-{
-	static const char *const list[] = {
-		"ISO-8859-2", "ISO-8859-3", "ISO-8859-4", "ISO-8859-9", "ISO-8859-10", "ISO-8859-13",
-		"ISO-8859-14", "ISO-8859-15", "ISO-8859-16", "WINDOWS-1250", "WINDOWS-1254",
-		"WINDOWS-1257", "WINDOWS-1258", "IBM852", "IBM865", "MAC-CENTRALEUROPE", "VISCII"
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(list); i++)
-		if (!strcmp(list[i], label))
-			return true;
-	return false;
-}
-
-/* What uchardet makes of bytes that are not UTF-8, from the first one above 0x7f on.  A handful of
- * accents do not tell one Latin alphabet from another: then it is the common one. */
+/* What uchardet makes of bytes that are not UTF-8, from the first one above 0x7f on. */
 static const struct charset *guess(const uint8_t *p, size_t n)
 {
 	const struct charset *cs = NULL;
 	uchardet_t u = uchardet_new();
-	size_t first = 0, high = 0;
+	size_t first = 0;
 
 	if (!u)
 		return NULL;
@@ -368,10 +351,6 @@ static const struct charset *guess(const uint8_t *p, size_t n)
 		cs = find_charset(uchardet_get_charset(u));
 	}
 	uchardet_delete(u);
-	for (size_t i = first; i < first + n && high < FEW_ACCENTS; i++)
-		high += p[i] >= 0x80;
-	if (cs && high < FEW_ACCENTS && is_other_latin(cs->label))
-		cs = NULL;
 	return cs;
 }
 

@@ -1,0 +1,86 @@
+/* ingest/answer.h - one question answered from chosen spans of a library, with checked citations
+ *
+ *   choose spans (choose.h) -> encode those without pages -> lay them out (compose.h), the best last,
+ *   each led by its path and lines -> the question -> the model writes -> cite
+ *
+ * CITATIONS.  A sentence is cited where the attention of its tokens landed (trace.h) and what it names
+ * stands: every line of the attended spans has a score, the sum of the share of attention its tokens
+ * drew, against the best line, and of the share of the sentence's words it holds.  The best run of lines is
+ * cited, when it holds one of the words at all; else the sentence counts as unsupported.  A citation is
+ * read back from the stored text, whose checksum is checked, before it is handed out.
+ *
+ * For models whose far layers all use RoPE (compose.h says why).
+ */
+#ifndef INGEST_ANSWER_H
+#define INGEST_ANSWER_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "ingest/pages.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct answer_span {
+	struct cat_span span;
+	char    *source, *snapshot, *path;	/* snapshot: hex of its hash */
+	uint64_t first, last;			/* lines */
+	double   score;
+};
+
+struct citation {
+	int      n;			/* number in the text, from 1 */
+	size_t   span;			/* index of the answer's spans */
+	uint64_t first, last;		/* lines, both included */
+	uint32_t page;			/* of a PDF; 0: none */
+	char    *anchor;		/* symbol or heading; NULL: none */
+	char    *quote;			/* the lines as stored */
+	char     sha256[65];		/* of the document */
+	double   weight;		/* share of attention on those lines */
+};
+
+struct answer {
+	struct buf text;		/* with [n] behind cited sentences */
+	bool       found;
+	bool       truncated;		/* max_tokens ended it */
+	struct answer_span *span;
+	size_t     n_span;
+	struct citation *cite;
+	size_t     n_cite;
+	struct buf unsupported;		/* sentences without support, each ended by NUL */
+	size_t     n_unsupported;
+	uint64_t   attended, total, encoded;	/* tokens: attended, mounted, encoded for this question */
+	uint64_t   n_file;		/* in the snapshots asked */
+	uint64_t   reused, fresh;	/* tokens whose K and V were read, and computed */
+	double     t_choose, t_encode, t_prefill, t_first, t_total;	/* seconds */
+};
+
+struct answer_opts {
+	const char    *question;
+	size_t         n_question;
+	const int64_t *snapshot;
+	size_t         n_snapshot;
+	const char    *context;		/* piped text, given to the model before the question; or NULL */
+	size_t         n_context;
+	size_t         n_span;		/* spans to lay out; 0: 4 */
+	int64_t        max_tokens;	/* of the answer; 0: 256 */
+	double         temperature, top_p, min_p;
+	uint64_t       seed;
+	bool           no_encode;	/* spans without pages are passed over */
+	/* All may be NULL. */
+	void  *ctx;
+	void (*on_text)(void *ctx, const char *text, size_t n);	/* as it is written */
+	pages_fn *on_encode;
+};
+
+/* ERR_INTR: the user stopped; *out holds what was written.  Release in every case. */
+int answer_question(struct pages *p, struct catalog *c, struct encoder *enc, const struct answer_opts *o,
+		    struct answer *out, struct err *e);
+void answer_release(struct answer *a);
+
+/* The spans alone, best first (`folio find`); same struct, no text. */
+int answer_find(struct pages *p, struct catalog *c, const struct answer_opts *o, struct answer *out,
+		struct err *e);
+
+#endif

@@ -1,0 +1,28 @@
+/* ingest/choose.h - which spans of a library a question is about, by full text
+ *
+ * Passages that full text ranks (search.h, pieces of about 4 KiB) are mapped to the spans they lie in;
+ * a span's score is the sum of its passages' scores, each shared out by where its words stand.
+ * Documents that were not cut yet are cut here, so a library can be asked as soon as its text is in.
+ */
+#ifndef INGEST_CHOOSE_H
+#define INGEST_CHOOSE_H
+
+#include "base/err.h"
+#include "cache/catalog.h"
+#include "ingest/pages.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct chosen {
+	struct cat_span span;
+	double          score;
+};
+
+/* The best k spans, best first, in fresh memory.  Snapshots as in search_words.  *n may be 0: no word of
+ * the question occurs, or it has none. */
+int choose_spans(struct pages *p, struct catalog *c, const char *question, size_t n_question,
+		 const int64_t *snapshot, size_t n_snapshot, size_t k, struct chosen **out, size_t *n,
+		 struct err *e);
+
+#endif
