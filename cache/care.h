@@ -20,8 +20,8 @@
 #include "cache/library.h"
 
 struct care_damage {
-	const char *kind;	/* "catalog", "commits", "words", "trigram", "text", "map", "settings",
-				 * "segment", "pages", "summary", "index", "tail", "turn", "entry" */
+	const char *kind; /* "catalog", "commits", "words", "trigram", "text", "map", "settings",
+			   * "segment", "pages", "summary", "index", "tail", "turn", "entry" */
 	const char *path;	/* source:path of what is hit, or the file or table */
 	uint64_t    tokens;	/* whose pages are hit */
 	bool        repairable;	/* from what is stored; false: only from the source, or lost */
@@ -71,7 +71,8 @@ int care_prune(struct library *lib, bool dry, const struct care_watch *w, struct
 	       struct err *e);
 
 struct care_stats {
-	uint64_t n_source, n_snapshot, n_entry, n_document, n_span, n_extent, n_page, n_session, n_turn;
+	uint64_t n_source, n_snapshot, n_entry, n_document, n_span, n_extent, n_page, n_session,
+		n_turn;
 	uint64_t text_bytes, text_stored;	/* extracted; compressed */
 	uint64_t n_token, n_encoded;		/* of spans, each once per engine and identity */
 	uint64_t catalog_bytes, segment_bytes, segment_live, tail_bytes;

@@ -14,8 +14,8 @@ struct care {
 };
 
 /* Count and report.  what is a format; 0, or the watcher's answer. */
-int care_report(struct care *k, const char *kind, const char *path, uint64_t tokens, bool repairable,
-		const char *what, ...) __attribute__((format(printf, 6, 7)));
+int care_report(struct care *k, const char *kind, const char *path, uint64_t tokens,
+		bool repairable, const char *what, ...) __attribute__((format(printf, 6, 7)));
 int care_progress(struct care *k, const char *phase, uint64_t done, uint64_t total);
 
 /* "source:path" of some entry that holds the document (or uses the extent), else "document 12". */
@@ -32,19 +32,27 @@ int care_check_catalog(struct care *k, struct err *e);
 int care_check_commits(struct care *k);
 
 /* Copy every row of a damaged catalog that can still be read into a new one at path, put right what
- * refers to nothing, make the derived tables again, and say what is lost.  The new file is complete and
- * synced on success. */
+ * refers to nothing, make the derived tables again, and say what is lost.  The new file is complete
+ * and synced on success. */
 int care_salvage(struct care *k, const char *path, struct err *e);
 
-/* An entry whose text is gone: listed as skipped, to be read again by the next ingest (in a batch). */
+/* The reason of an entry whose text is gone: the next ingest reads it again. */
 #define CARE_TEXT_LOST "its text was damaged: ingest the source again"
 
-/* Read every byte of an extent (or of its sketch) and check them; last is the identity of its last page,
- * x->page is not looked at.  ERR_CORRUPT: damage. */
+/* Read every byte of an extent (or of its sketch) and check them; last is the identity of its last
+ * page, x->page is not looked at.  ERR_CORRUPT: damage. */
 int care_check_extent(struct care *k, const struct cat_extent *x, const struct id *last,
 		      struct err *e);
 int care_check_sketch(struct care *k, const struct cat_extent *x, const struct id *last,
 		      struct err *e);
+/* Any record of the segment file with this extension; as above. */
+int care_read_record(struct care *k, uint32_t number, const char *ext, uint64_t off, uint64_t n,
+		     void **out, struct err *e);
+
+/* Move what is alive out of segments that are mostly dead, or small and many; *moved gets the
+ * bytes. */
+int care_rewrite(struct care *k, uint64_t *moved, struct err *e);
+
 /* Do the files of a reference open: head, kind, version, length? */
 int care_check_heads(struct care *k, const struct kv_ref *ref, struct err *e);
 /* The bytes of an extent, 64-aligned, unchecked; free() them. */
@@ -54,15 +62,16 @@ int care_read_extent(struct care *k, const struct kv_ref *ref, void **out, struc
 int care_check_text(struct care *k, int64_t document, struct err *e);
 int care_check_map(struct care *k, int64_t document, struct err *e);
 
-/* Check all of them, report, and append the ids (int64_t): extents of bad index parts; tail rows whose
- * far bytes, or only near bytes, are bad. */
+/* Check all of them, report, and append the ids (int64_t): extents of bad index parts; tail rows
+ * whose far bytes, or only near bytes, are bad. */
 int care_bad_parts(struct care *k, struct buf *extent, struct err *e);
 int care_bad_tails(struct care *k, struct buf *far, struct buf *near, struct err *e);
 
 /* Bytes of a file of the library by name ("segments/00000001.kv"), 0 when it is not there. */
 uint64_t care_file_bytes(struct care *k, const char *file);
 
-/* Ids of a table that hold a condition, fresh memory. */
-int care_ids(struct catalog *c, const char *sql, int64_t **out, size_t *n, struct err *e);
+/* The first column of a query (a literal, see cat_int.h), fresh memory.  arg: ?1, if it has one. */
+int care_ids(struct catalog *c, const char *sql, int64_t arg, int64_t **out, size_t *n,
+	     struct err *e);
 
 #endif

@@ -5,8 +5,9 @@
  *   i  int64_t             I  const struct id *      t  const char *, NUL-terminated, not NULL
  *   b  const void *, size_t   s  struct sum128 *     n  NULL, takes no argument
  *
- * The letters stand for ?1, ?2, ... in order.  A statement in use (a walk inside a walk) is prepared
- * anew.  Every statement ends in cat_done, which gives it back and turns SQLite's answer into ours.
+ * The letters stand for ?1, ?2, ... in order.  A statement in use (a walk inside a walk) is
+ * prepared anew.  Every statement ends in cat_done, which gives it back and turns SQLite's answer
+ * into ours.
  */
 #ifndef CACHE_CAT_INT_H
 #define CACHE_CAT_INT_H
@@ -48,7 +49,8 @@ int cat_commits(struct catalog *c, uint64_t *n, struct err *e);
 int cat_err(struct catalog *c, int sqlite_rc, const char *doing, struct err *e);
 int cat_exec(struct catalog *c, const char *sql, struct err *e);
 
-int cat_q(struct catalog *c, sqlite3_stmt **st, struct err *e, const char *sql, const char *fmt, ...);
+int cat_q(struct catalog *c, sqlite3_stmt **st, struct err *e, const char *sql, const char *fmt,
+	  ...);
 /* Step: 1 a row, 0 no more, negative an error. */
 int cat_step(struct catalog *c, sqlite3_stmt *st, struct err *e);
 void cat_done(struct catalog *c, sqlite3_stmt *st);
@@ -68,7 +70,8 @@ uint32_t cat_col_u32(sqlite3_stmt *st, int col, bool *bad);
 uint64_t cat_col_u64(sqlite3_stmt *st, int col, bool *bad);
 int cat_bad_row(const char *table, int64_t id, struct err *e);	/* ERR_CORRUPT */
 
-/* The text of a document, kept until the next one is asked for: pieces of one document come in runs. */
+/* The text of a document, kept until the next one is asked for: pieces of one document come in
+ * runs. */
 int cat_text_cached(struct catalog *c, int64_t document, const struct buf **out, struct err *e);
 
 /* Full-text rows of a document: put with the text, taken out before it goes.  search.c */
@@ -81,9 +84,9 @@ int search_open(struct catalog *c, struct err *e);	/* SQL functions of a connect
  * names it. */
 int cat_del_document(struct catalog *c, int64_t id, struct err *e);
 
-/* A catalog that cannot be opened because pages of its schema are bad: the same tables lie at the same
- * places in every catalog that begins with this version's migrations, so an empty one gives them back.
- * What hangs on them is then for repair. */
+/* A catalog that cannot be opened because pages of its schema are bad: the same tables lie at the
+ * same places in every catalog that begins with this version's migrations, so an empty one gives
+ * them back. What hangs on them is then for repair. */
 int care_rescue_schema(struct library *lib, const char *path, struct err *e);
 
 /* Count the lines of a stored text again; its anchors are lost (in a batch). */

@@ -23,7 +23,7 @@ static void copy_text(char *out, size_t n, const char *s)
 	snprintf(out, n, "%s", s);
 }
 
-/* ---- Engines ------------------------------------------------------------------------------------- */
+/* ---- Engines --------------------------------------------------------------------------------- */
 
 #define ENGINE_COLS "id, fingerprint, preamble, name, n_far_layer, n_head_kv, head_dim," \
 	" page_tokens, kv_type, made"
@@ -90,16 +90,19 @@ int cat_put_engine(struct catalog *c, const struct cat_engine *in, int64_t *id, 
 			return err_set(e, ERR_MISMATCH, "engine '%s' is known with another shape",
 				       in->name);
 		*id = old.id;
-		return strcmp(old.name, in->name) ? cat_run(c, e, "UPDATE engine SET name = ?2 WHERE id = ?1",
-							    "it", old.id, in->name) : 0;
+		return strcmp(old.name, in->name)
+			       ? cat_run(c, e, "UPDATE engine SET name = ?2 WHERE id = ?1", "it",
+					 old.id, in->name)
+			       : 0;
 	}
 	if (rc != ERR_NOTFOUND)
 		return rc;
-	rc = cat_run(c, e, "INSERT INTO engine(fingerprint, preamble, name, n_far_layer, n_head_kv,"
+	rc = cat_run(c, e,
+		     "INSERT INTO engine(fingerprint, preamble, name, n_far_layer, n_head_kv,"
 		     " head_dim, page_tokens, kv_type, made) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)",
-		     "IItiiiiii", &in->fingerprint, &in->preamble, in->name, (int64_t)in->n_far_layer,
-		     (int64_t)in->n_head_kv, (int64_t)in->head_dim, (int64_t)in->page_tokens,
-		     (int64_t)in->kv_type, now_ns());
+		     "IItiiiiii", &in->fingerprint, &in->preamble, in->name,
+		     (int64_t)in->n_far_layer, (int64_t)in->n_head_kv, (int64_t)in->head_dim,
+		     (int64_t)in->page_tokens, (int64_t)in->kv_type, now_ns());
 	if (!rc)
 		*id = sqlite3_last_insert_rowid(c->db);
 	return rc;
@@ -124,7 +127,7 @@ int cat_engines(struct catalog *c, cat_engine_fn *fn, void *ctx, struct err *e)
 	return rc;
 }
 
-/* ---- Settings ------------------------------------------------------------------------------------ */
+/* ---- Settings -------------------------------------------------------------------------------- */
 
 int cat_set(struct catalog *c, int64_t engine, const char *key, const void *v, size_t n,
 	    struct err *e)
@@ -135,8 +138,8 @@ int cat_set(struct catalog *c, int64_t engine, const char *key, const void *v, s
 	if (rc)
 		return rc;
 	if (n > SETTING_MAX)
-		return err_set(e, ERR_INVALID, "setting '%s' of %zu bytes, at most %u are kept", key, n,
-			       SETTING_MAX);
+		return err_set(e, ERR_INVALID, "setting '%s' of %zu bytes, at most %u are kept",
+			       key, n, SETTING_MAX);
 	return cat_run(c, e, "INSERT INTO setting(engine, key, value, sum) VALUES(?1, ?2, ?3, ?4)"
 		       " ON CONFLICT(engine, key) DO UPDATE SET value = ?3, sum = ?4",
 		       "itbs", engine, key, v, n, &sum);
@@ -159,7 +162,8 @@ int cat_get(struct catalog *c, int64_t engine, const char *key, struct buf *out,
 		n = (size_t)sqlite3_column_bytes(st, 0);
 		rc = 0;
 		if (!cat_col_sum(st, 1, &sum) || !sum128_eq(sum, sum128_of(v, n)))
-			rc = err_set(e, ERR_CORRUPT, "setting '%s' does not match its checksum", key);
+			rc = err_set(e, ERR_CORRUPT, "setting '%s' does not match its checksum",
+				     key);
 		else
 			buf_add(out, v, n);
 		if (out->failed)
@@ -179,7 +183,7 @@ int cat_unset(struct catalog *c, int64_t engine, const char *key, struct err *e)
 				 engine, key);
 }
 
-/* ---- Sources ------------------------------------------------------------------------------------- */
+/* ---- Sources --------------------------------------------------------------------------------- */
 
 int cat_put_source(struct catalog *c, const char *name, const char *kind, const char *origin,
 		   int64_t *id, struct err *e)
@@ -187,9 +191,10 @@ int cat_put_source(struct catalog *c, const char *name, const char *kind, const 
 	int rc = cat_need_batch(c, e);
 
 	if (!rc)
-		rc = cat_run(c, e, "INSERT INTO source(name, kind, origin, made) VALUES(?1, ?2, ?3, ?4)"
-			     " ON CONFLICT(name) DO UPDATE SET kind = ?2, origin = ?3", "ttti", name,
-			     kind, origin, now_ns());
+		rc = cat_run(c, e,
+			     "INSERT INTO source(name, kind, origin, made) VALUES(?1, ?2, ?3, ?4)"
+			     " ON CONFLICT(name) DO UPDATE SET kind = ?2, origin = ?3",
+			     "ttti", name, kind, origin, now_ns());
 	return rc ? rc : cat_source_find(c, name, id, e);
 }
 
@@ -212,7 +217,8 @@ int cat_source_name(struct catalog *c, int64_t id, char **name, struct err *e)
 		*name = strdup(cat_col_text(st, 0));
 		rc = *name ? 0 : err_nomem(e);
 	} else if (rc == 0) {
-		rc = err_set(e, ERR_NOTFOUND, "the library has no source number %lld", (long long)id);
+		rc = err_set(e, ERR_NOTFOUND, "the library has no source number %lld",
+			     (long long)id);
 	}
 	cat_done(c, st);
 	return rc;
@@ -273,7 +279,7 @@ int cat_del_source(struct catalog *c, int64_t id, struct err *e)
 	return rc ? rc : cat_run(c, e, "DELETE FROM source WHERE id = ?1", "i", id);
 }
 
-/* ---- Snapshots ----------------------------------------------------------------------------------- */
+/* ---- Snapshots ------------------------------------------------------------------------------- */
 
 #define SNAPSHOT_COLS "id, source, hash, complete, made, rev"
 
@@ -299,9 +305,11 @@ int cat_snapshot_begin(struct catalog *c, int64_t source, const char *rev, int64
 	if (rc)
 		return rc;
 	*id = sqlite3_last_insert_rowid(c->db);
-	return from ? cat_run(c, e, "INSERT INTO entry SELECT ?1, path, state, document, reason, size,"
-			      " mtime, ctime, inode, mode, seen FROM entry WHERE snapshot = ?2", "ii",
-			      *id, from) : 0;
+	return from ? cat_run(c, e,
+			      "INSERT INTO entry SELECT ?1, path, state, document, reason, size,"
+			      " mtime, ctime, inode, mode, seen FROM entry WHERE snapshot = ?2",
+			      "ii", *id, from)
+		    : 0;
 }
 
 /* The hash of a snapshot: path, state, document (by hash and format) and reason of every entry in
@@ -337,9 +345,11 @@ static int snapshot_hash(struct catalog *c, int64_t id, struct id *out, struct e
 static int same_snapshot(struct catalog *c, int64_t snapshot, const struct id *hash, int64_t *old,
 			 struct err *e)
 {
-	int rc = cat_int(c, old, e, "SELECT id FROM snapshot WHERE complete AND hash = ?2 AND source ="
+	int rc = cat_int(c, old, e,
+			 "SELECT id FROM snapshot WHERE complete AND hash = ?2 AND source ="
 			 " (SELECT source FROM snapshot WHERE id = ?1) AND id <> ?1"
-			 " ORDER BY id DESC LIMIT 1", "iI", snapshot, hash);
+			 " ORDER BY id DESC LIMIT 1",
+			 "iI", snapshot, hash);
 
 	if (rc == ERR_NOTFOUND)
 		*old = 0;
@@ -357,20 +367,23 @@ int cat_snapshot_finish(struct catalog *c, int64_t snapshot, int64_t *id, struct
 	if (!rc)
 		rc = same_snapshot(c, snapshot, &hash, &old, e);
 	if (!rc && old)
-		rc = cat_int(c, &newest, e, "SELECT max(id) FROM snapshot WHERE complete AND source ="
-			     " (SELECT source FROM snapshot WHERE id = ?1)", "i", snapshot);
+		rc = cat_int(c, &newest, e,
+			     "SELECT max(id) FROM snapshot WHERE complete AND source ="
+			     " (SELECT source FROM snapshot WHERE id = ?1)",
+			     "i", snapshot);
 	if (rc)
 		return rc;
 	*id = snapshot;
 	/* Going back to an older state is a new snapshot: "newest" must mean what is there now. */
 	if (!old || old != newest)
-		return cat_run(c, e, "UPDATE snapshot SET complete = 1, hash = ?2 WHERE id = ?1", "iI",
-			       snapshot, &hash);
+		return cat_run(c, e, "UPDATE snapshot SET complete = 1, hash = ?2 WHERE id = ?1",
+			       "iI", snapshot, &hash);
 	*id = old;
-	rc = cat_run(c, e, "UPDATE entry SET (size, mtime, ctime, inode, mode, seen) ="
+	rc = cat_run(c, e,
+		     "UPDATE entry SET (size, mtime, ctime, inode, mode, seen) ="
 		     " (SELECT size, mtime, ctime, inode, mode, seen FROM entry n"
-		     "  WHERE n.snapshot = ?2 AND n.path = entry.path) WHERE snapshot = ?1", "ii", old,
-		     snapshot);
+		     "  WHERE n.snapshot = ?2 AND n.path = entry.path) WHERE snapshot = ?1",
+		     "ii", old, snapshot);
 	return rc ? rc : cat_del_snapshot(c, snapshot, e);
 }
 
@@ -403,7 +416,8 @@ int cat_snapshot(struct catalog *c, int64_t id, struct cat_snapshot *out, struct
 	if (rc > 0)
 		rc = snapshot_row(st, out, e);
 	else if (rc == 0)
-		rc = err_set(e, ERR_NOTFOUND, "the library has no snapshot number %lld", (long long)id);
+		rc = err_set(e, ERR_NOTFOUND, "the library has no snapshot number %lld",
+			     (long long)id);
 	cat_done(c, st);
 	return rc;
 }
@@ -466,7 +480,8 @@ int cat_snapshot_find(struct catalog *c, const char *source, const char *prefix,
 	if (!m.n) {
 		rc = cat_int(c, id, e, "SELECT id FROM snapshot WHERE source = ?1"
 			     " ORDER BY complete DESC, id DESC LIMIT 1", "i", source_id);
-		return rc == ERR_NOTFOUND ? err_set(e, rc, "source '%s' has no snapshot", source) : rc;
+		return rc == ERR_NOTFOUND ? err_set(e, rc, "source '%s' has no snapshot", source)
+					  : rc;
 	}
 	rc = cat_snapshots(c, source_id, match_prefix, &m, e);
 	if (rc)
@@ -474,12 +489,13 @@ int cat_snapshot_find(struct catalog *c, const char *source, const char *prefix,
 	if (!m.id)
 		return err_set(e, ERR_NOTFOUND, "source '%s' has no snapshot '%s'", source, prefix);
 	if (m.several)
-		return err_set(e, ERR_INVALID, "several snapshots of '%s' begin with '%s'", source, prefix);
+		return err_set(e, ERR_INVALID, "several snapshots of '%s' begin with '%s'", source,
+			       prefix);
 	*id = m.id;
 	return 0;
 }
 
-/* ---- Entries ------------------------------------------------------------------------------------- */
+/* ---- Entries --------------------------------------------------------------------------------- */
 
 #define ENTRY_COLS "path, state, document, reason, size, mtime, ctime, inode, mode, seen"
 
@@ -491,13 +507,15 @@ int cat_put_entry(struct catalog *c, int64_t snapshot, const struct cat_entry *e
 	if (rc)
 		return rc;
 	if ((en->state == CAT_TEXT) != (en->document != 0) || !en->path_n)
-		return err_set(e, ERR_INVALID, "an entry without a path, or text without a document");
-	return cat_run(c, e, "INSERT OR REPLACE INTO entry(snapshot, path, state, document, reason, size,"
+		return err_set(e, ERR_INVALID,
+			       "an entry without a path, or text without a document");
+	return cat_run(c, e,
+		       "INSERT OR REPLACE INTO entry(snapshot, path, state, document, reason, size,"
 		       " mtime, ctime, inode, mode, seen)"
 		       " VALUES(?1, ?2, ?3, nullif(?4, 0), ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-		       "ibiitiiiiii", snapshot, en->path, en->path_n, (int64_t)en->state, en->document,
-		       en->reason ? en->reason : "", t->size, t->mtime_ns, t->ctime_ns,
-		       (int64_t)t->inode, (int64_t)t->mode, t->seen_ns);
+		       "ibiitiiiiii", snapshot, en->path, en->path_n, (int64_t)en->state,
+		       en->document, en->reason ? en->reason : "", t->size, t->mtime_ns,
+		       t->ctime_ns, (int64_t)t->inode, (int64_t)t->mode, t->seen_ns);
 }
 
 int cat_del_entry(struct catalog *c, int64_t snapshot, const char *path, size_t n, struct err *e)
@@ -545,8 +563,9 @@ static int entry_walk(struct catalog *c, sqlite3_stmt *st, cat_entry_fn *fn, voi
 int cat_entries(struct catalog *c, int64_t snapshot, cat_entry_fn *fn, void *ctx, struct err *e)
 {
 	sqlite3_stmt *st;
-	int rc = cat_q(c, &st, e, "SELECT " ENTRY_COLS " FROM entry WHERE snapshot = ?1 ORDER BY path",
-		       "i", snapshot);
+	int rc = cat_q(c, &st, e,
+		       "SELECT " ENTRY_COLS " FROM entry WHERE snapshot = ?1 ORDER BY path", "i",
+		       snapshot);
 
 	return rc ? rc : entry_walk(c, st, fn, ctx, e);
 }
@@ -570,13 +589,15 @@ int cat_entry(struct catalog *c, int64_t snapshot, const char *path, size_t n, c
 {
 	struct found_entry f = { fn, ctx, false };
 	sqlite3_stmt *st;
-	int rc = cat_q(c, &st, e, "SELECT " ENTRY_COLS " FROM entry WHERE snapshot = ?1 AND path = ?2",
-		       "ib", snapshot, path, n);
+	int rc = cat_q(c, &st, e,
+		       "SELECT " ENTRY_COLS " FROM entry WHERE snapshot = ?1 AND path = ?2", "ib",
+		       snapshot, path, n);
 
 	if (!rc)
 		rc = entry_walk(c, st, found_one, &f, e);
 	if (!rc && !f.found)
-		rc = err_set(e, ERR_NOTFOUND, "the snapshot has no '%.*s'", (int)(n < 300 ? n : 300), path);
+		rc = err_set(e, ERR_NOTFOUND, "the snapshot has no '%.*s'",
+			     (int)(n < 300 ? n : 300), path);
 	return rc;
 }
 
@@ -584,18 +605,21 @@ int cat_entries_of(struct catalog *c, int64_t snapshot, int64_t document, cat_en
 		   void *ctx, struct err *e)
 {
 	sqlite3_stmt *st;
-	int rc = cat_q(c, &st, e, "SELECT " ENTRY_COLS " FROM entry WHERE document = ?2 AND snapshot = ?1"
-		       " ORDER BY path", "ii", snapshot, document);
+	int rc = cat_q(c, &st, e,
+		       "SELECT " ENTRY_COLS " FROM entry WHERE document = ?2 AND snapshot = ?1"
+		       " ORDER BY path",
+		       "ii", snapshot, document);
 
 	return rc ? rc : entry_walk(c, st, fn, ctx, e);
 }
 
 bool cat_stat_trusted(const struct cat_stat *was, const struct cat_stat *now)
 {
-	const int64_t tick = 10000000;	/* 10 ms: the coarsest clock a Linux file system stamps with */
+	const int64_t tick =
+		10000000; /* 10 ms: the coarsest clock a Linux file system stamps with */
 	int64_t stamp = was->mtime_ns > was->ctime_ns ? was->mtime_ns : was->ctime_ns;
 
 	return was->size == now->size && was->mtime_ns == now->mtime_ns &&
-	       was->ctime_ns == now->ctime_ns && was->inode == now->inode && was->mode == now->mode &&
-	       stamp < was->seen_ns - tick;
+	       was->ctime_ns == now->ctime_ns && was->inode == now->inode &&
+	       was->mode == now->mode && stamp < was->seen_ns - tick;
 }

@@ -9,7 +9,7 @@
 #include "base/size.h"
 #include "cache/kvtype.h"
 
-/* ---- Extents and pages --------------------------------------------------------------------------- */
+/* ---- Extents and pages ----------------------------------------------------------------------- */
 
 int cat_extent_find(struct catalog *c, const struct id *last, int64_t *extent, struct err *e)
 {
@@ -21,8 +21,9 @@ int cat_page_find(struct catalog *c, const struct id *page, int64_t *extent, uin
 {
 	sqlite3_stmt *st;
 	bool bad = false;
-	int rc = cat_q(c, &st, e, "SELECT extent, pgno FROM page WHERE id = ?1 ORDER BY extent LIMIT 1",
-		       "I", page);
+	int rc = cat_q(c, &st, e,
+		       "SELECT extent, pgno FROM page WHERE id = ?1 ORDER BY extent LIMIT 1", "I",
+		       page);
 
 	if (rc)
 		return rc;
@@ -57,7 +58,8 @@ int cat_put_extent(struct catalog *c, const struct cat_extent *x, int64_t *id, b
 	if (rc)
 		return rc;
 	if (!x->n_page || !x->n_token || x->n_page != kv_page_count(x->n_token))
-		return err_set(e, ERR_INVALID, "an extent of %u tokens on %u pages", x->n_token, x->n_page);
+		return err_set(e, ERR_INVALID, "an extent of %u tokens on %u pages", x->n_token,
+			       x->n_page);
 	last = &x->page[x->n_page - 1];
 	rc = cat_extent_find(c, last, id, e);
 	if (is_new)
@@ -74,7 +76,8 @@ int cat_put_extent(struct catalog *c, const struct cat_extent *x, int64_t *id, b
 		return rc;
 	*id = sqlite3_last_insert_rowid(c->db);
 	rc = put_pages(c, x, *id, e);
-	return rc ? rc : cat_run(c, e, "UPDATE span SET extent = ?1 WHERE last = ?2", "iI", *id, last);
+	return rc ? rc
+		  : cat_run(c, e, "UPDATE span SET extent = ?1 WHERE last = ?2", "iI", *id, last);
 }
 
 #define EXTENT_COLS "id, engine, segment, offset, bytes, sketch, type, n_token, n_page, pages"
@@ -99,7 +102,8 @@ static int extent_walk(struct catalog *c, sqlite3_stmt *st, cat_extent_fn *fn, v
 		x.n_page = cat_col_u32(st, 8, &bad);
 		x.page = sqlite3_column_blob(st, 9);
 		if (bad || !x.n_page || x.n_page != kv_page_count(x.n_token) ||
-		    (uint64_t)sqlite3_column_bytes(st, 9) != (uint64_t)x.n_page * sizeof(struct id)) {
+		    (uint64_t)sqlite3_column_bytes(st, 9) !=
+			    (uint64_t)x.n_page * sizeof(struct id)) {
 			rc = cat_bad_row("extent", x.id, e);
 			break;
 		}
@@ -121,7 +125,8 @@ int cat_extent(struct catalog *c, int64_t id, cat_extent_fn *fn, void *ctx, stru
 	if (!rc)
 		rc = extent_walk(c, st, fn, ctx, &n, e);
 	if (!rc && !n)
-		rc = err_set(e, ERR_NOTFOUND, "the library has no extent number %lld", (long long)id);
+		rc = err_set(e, ERR_NOTFOUND, "the library has no extent number %lld",
+			     (long long)id);
 	return rc;
 }
 
@@ -160,16 +165,19 @@ int cat_del_extent(struct catalog *c, int64_t id, struct err *e)
 	return rc ? rc : cat_run(c, e, "DELETE FROM extent WHERE id = ?1", "i", id);
 }
 
-/* ---- Span index parts ---------------------------------------------------------------------------- */
+/* ---- Span index parts ------------------------------------------------------------------------ */
 
 int cat_put_part(struct catalog *c, int64_t extent, const struct id *profile,
 		 const struct cat_part *p, struct err *e)
 {
 	int rc = cat_need_batch(c, e);
 
-	return rc ? rc : cat_run(c, e, "INSERT OR IGNORE INTO part(extent, profile, segment, offset, bytes)"
-				 " VALUES(?1, ?2, ?3, ?4, ?5)", "iIiii", extent, profile,
-				 (int64_t)p->number, (int64_t)p->off, (int64_t)p->bytes);
+	return rc ? rc
+		  : cat_run(c, e,
+			    "INSERT OR IGNORE INTO part(extent, profile, segment, offset, bytes)"
+			    " VALUES(?1, ?2, ?3, ?4, ?5)",
+			    "iIiii", extent, profile, (int64_t)p->number, (int64_t)p->off,
+			    (int64_t)p->bytes);
 }
 
 int cat_del_parts(struct catalog *c, const struct id *profile, struct err *e)
@@ -182,7 +190,7 @@ int cat_del_parts(struct catalog *c, const struct id *profile, struct err *e)
 		       : cat_run(c, e, "DELETE FROM part", "");
 }
 
-/* ---- Spans --------------------------------------------------------------------------------------- */
+/* ---- Spans ----------------------------------------------------------------------------------- */
 
 int cat_put_spans(struct catalog *c, int64_t document, int64_t engine, enum cat_mode mode,
 		  const struct cat_span *span, size_t n, struct err *e)
@@ -190,24 +198,30 @@ int cat_put_spans(struct catalog *c, int64_t document, int64_t engine, enum cat_
 	int rc = cat_need_batch(c, e);
 
 	if (!rc && mode == CAT_ISOLATED)
-		rc = cat_run(c, e, "DELETE FROM span WHERE document = ?1 AND engine = ?2 AND mode = ?3",
+		rc = cat_run(c, e,
+			     "DELETE FROM span WHERE document = ?1 AND engine = ?2 AND mode = ?3",
 			     "iii", document, engine, (int64_t)mode);
 	for (size_t i = 0; i < n && !rc; i++) {
 		const struct cat_span *s = &span[i];
 
 		if (s->start >= s->end || !s->n_token || (i && s->start < span[i - 1].start))
-			return err_set(e, ERR_INVALID, "span %zu of a document is empty or out of order", i);
+			return err_set(e, ERR_INVALID,
+				       "span %zu of a document is empty or out of order", i);
 		/* Causal spans of other histories stay; the same one is put again. */
 		if (mode == CAT_CAUSAL)
-			rc = cat_run(c, e, "DELETE FROM span WHERE document = ?1 AND engine = ?2"
-				     " AND mode = ?3 AND start = ?4 AND after = ?5", "iiiiI", document,
-				     engine, (int64_t)mode, (int64_t)s->start, &s->after);
+			rc = cat_run(c, e,
+				     "DELETE FROM span WHERE document = ?1 AND engine = ?2"
+				     " AND mode = ?3 AND start = ?4 AND after = ?5",
+				     "iiiiI", document, engine, (int64_t)mode, (int64_t)s->start,
+				     &s->after);
 		if (!rc)
-			rc = cat_run(c, e, "INSERT INTO span(document, engine, mode, after, last, start, end,"
-				     " n_token, extent) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,"
-				     " (SELECT id FROM extent WHERE last = ?5))", "iiiIIiii", document,
-				     engine, (int64_t)mode, &s->after, &s->last, (int64_t)s->start,
-				     (int64_t)s->end, (int64_t)s->n_token);
+			rc = cat_run(
+				c, e,
+				"INSERT INTO span(document, engine, mode, after, last, start, end,"
+				" n_token, extent) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,"
+				" (SELECT id FROM extent WHERE last = ?5))",
+				"iiiIIiii", document, engine, (int64_t)mode, &s->after, &s->last,
+				(int64_t)s->start, (int64_t)s->end, (int64_t)s->n_token);
 	}
 	return rc;
 }
@@ -218,11 +232,11 @@ static int span_row(sqlite3_stmt *st, struct cat_span *s, struct err *e)
 {
 	bool bad = false;
 
-	*s = (struct cat_span){
-		.id = sqlite3_column_int64(st, 0), .document = sqlite3_column_int64(st, 1),
-		.engine = sqlite3_column_int64(st, 2), .mode = (enum cat_mode)sqlite3_column_int(st, 3),
-		.extent = sqlite3_column_int64(st, 9)
-	};
+	*s = (struct cat_span){.id = sqlite3_column_int64(st, 0),
+			       .document = sqlite3_column_int64(st, 1),
+			       .engine = sqlite3_column_int64(st, 2),
+			       .mode = (enum cat_mode)sqlite3_column_int(st, 3),
+			       .extent = sqlite3_column_int64(st, 9)};
 	bad |= !cat_col_id(st, 4, &s->after) || !cat_col_id(st, 5, &s->last);
 	s->start = cat_col_u64(st, 6, &bad);
 	s->end = cat_col_u64(st, 7, &bad);
@@ -235,8 +249,10 @@ int cat_spans(struct catalog *c, int64_t document, int64_t engine, enum cat_mode
 {
 	struct cat_span s;
 	sqlite3_stmt *st;
-	int rc = cat_q(c, &st, e, "SELECT " SPAN_COLS " FROM span WHERE document = ?1 AND engine = ?2"
-		       " AND mode = ?3 ORDER BY start, id", "iii", document, engine, (int64_t)mode);
+	int rc = cat_q(c, &st, e,
+		       "SELECT " SPAN_COLS " FROM span WHERE document = ?1 AND engine = ?2"
+		       " AND mode = ?3 ORDER BY start, id",
+		       "iii", document, engine, (int64_t)mode);
 
 	if (rc)
 		return rc;
@@ -272,9 +288,10 @@ int cat_coverage(struct catalog *c, int64_t document, int64_t engine, enum cat_m
 {
 	sqlite3_stmt *st;
 	bool bad = false;
-	int rc = cat_q(c, &st, e, "SELECT coalesce(sum(n_token), 0), coalesce(sum(n_token * (extent IS NOT"
-		       " NULL)), 0) FROM span WHERE document = ?1 AND engine = ?2 AND mode = ?3", "iii",
-		       document, engine, (int64_t)mode);
+	int rc = cat_q(c, &st, e,
+		       "SELECT coalesce(sum(n_token), 0), coalesce(sum(n_token * (extent IS NOT"
+		       " NULL)), 0) FROM span WHERE document = ?1 AND engine = ?2 AND mode = ?3",
+		       "iii", document, engine, (int64_t)mode);
 
 	if (rc)
 		return rc;
@@ -288,7 +305,7 @@ int cat_coverage(struct catalog *c, int64_t document, int64_t engine, enum cat_m
 	return rc;
 }
 
-/* ---- Mounts -------------------------------------------------------------------------------------- */
+/* ---- Mounts ---------------------------------------------------------------------------------- */
 
 struct mounts {
 	struct cat_mount *m;
@@ -359,11 +376,12 @@ static bool in_sorted(const int64_t *v, size_t n, int64_t x)
 	return lo < n && v[lo] == x;
 }
 
-#define MOUNT_SELECT \
-	"SELECT s.id, s.document, s.start, s.end, s.n_token, s.extent, x.segment, x.offset, x.bytes," \
-	" x.sketch, x.type, p.segment, p.offset, p.bytes, s.last, x.n_token" \
-	" FROM span s LEFT JOIN extent x ON x.id = s.extent" \
-	" LEFT JOIN part p ON p.extent = s.extent AND p.profile = ?3" \
+#define MOUNT_SELECT                                                                               \
+	"SELECT s.id, s.document, s.start, s.end, s.n_token, s.extent, x.segment, x.offset, "      \
+	"x.bytes,"                                                                                 \
+	" x.sketch, x.type, p.segment, p.offset, p.bytes, s.last, x.n_token"                       \
+	" FROM span s LEFT JOIN extent x ON x.id = s.extent"                                       \
+	" LEFT JOIN part p ON p.extent = s.extent AND p.profile = ?3"                              \
 	" WHERE s.engine = ?1 AND s.mode = ?2"
 
 /* One statement over all spans is faster than one per document as soon as a good part is wanted. */
@@ -432,7 +450,7 @@ int cat_mounts(struct catalog *c, int64_t engine, enum cat_mode mode,
 	return 0;
 }
 
-/* ---- Segments ------------------------------------------------------------------------------------ */
+/* ---- Segments -------------------------------------------------------------------------------- */
 
 int cat_new_segment(struct catalog *c, int64_t engine, uint32_t *number, struct err *e)
 {
@@ -458,12 +476,14 @@ int cat_new_segment(struct catalog *c, int64_t engine, uint32_t *number, struct 
 int cat_segments(struct catalog *c, cat_segment_fn *fn, void *ctx, struct err *e)
 {
 	sqlite3_stmt *st;
-	int rc = cat_q(c, &st, e,
-		       "SELECT g.id, g.engine, coalesce(max(x.offset + x.bytes), 0),"
-		       " coalesce(sum(x.bytes), 0), coalesce(max(x.sketch), 0),"
-		       " coalesce((SELECT max(p.offset + p.bytes) FROM part p WHERE p.segment = g.id), 0),"
-		       " count(x.id) FROM segment g LEFT JOIN extent x ON x.segment = g.id"
-		       " GROUP BY g.id ORDER BY g.id", "");
+	int rc = cat_q(
+		c, &st, e,
+		"SELECT g.id, g.engine, coalesce(max(x.offset + x.bytes), 0),"
+		" coalesce(sum(x.bytes), 0), coalesce(max(x.sketch), 0),"
+		" coalesce((SELECT max(p.offset + p.bytes) FROM part p WHERE p.segment = g.id), 0),"
+		" count(x.id) FROM segment g LEFT JOIN extent x ON x.segment = g.id"
+		" GROUP BY g.id ORDER BY g.id",
+		"");
 
 	if (rc)
 		return rc;

@@ -1,9 +1,9 @@
 /* Documents: text, line map, anchors.  Formats of the blobs (doc/library-format.md):
  *   text     one zstd frame with its content size; sum of the text itself
  *   lines    per line its length in bytes, as a varint (7 bits a byte, low ones first)
- *   anchors  per anchor varints: start less the start before, end (0 unknown, else end - start + 1),
- *            kind, number, then title and detail, each as a length and that many bytes
- * One sum covers lines and anchors, each preceded by its length as u64. */
+ *   anchors  per anchor varints: start less the start before, end (0 unknown, else end - start +
+ * 1), kind, number, then title and detail, each as a length and that many bytes One sum covers
+ * lines and anchors, each preceded by its length as u64. */
 #include "config.h"
 
 #include "cache/cat_int.h"
@@ -28,7 +28,7 @@ struct cat_blob {
 	struct sum128 text_sum, map_sum;
 };
 
-/* ---- Packing ------------------------------------------------------------------------------------- */
+/* ---- Packing --------------------------------------------------------------------------------- */
 
 static void put_varint(struct buf *b, uint64_t v)
 {
@@ -96,8 +96,8 @@ static int pack_anchors(struct cat_blob *b, const struct cat_anchor *a, size_t n
 
 		if (a[i].start < before || a[i].start > b->n || a[i].end > b->n ||
 		    (a[i].end && a[i].end < a[i].start) || a[i].kind > MAX_KIND)
-			return err_set(e, ERR_INVALID, "anchor %zu lies outside the text or out of order",
-				       i);
+			return err_set(e, ERR_INVALID,
+				       "anchor %zu lies outside the text or out of order", i);
 		put_varint(&b->anchors, a[i].start - before);
 		put_varint(&b->anchors, a[i].end ? a[i].end - a[i].start + 1 : 0);
 		put_varint(&b->anchors, a[i].kind);
@@ -111,7 +111,7 @@ static int pack_anchors(struct cat_blob *b, const struct cat_anchor *a, size_t n
 	return 0;
 }
 
-/* ---- Blobs --------------------------------------------------------------------------------------- */
+/* ---- Blobs ----------------------------------------------------------------------------------- */
 
 int cat_blob_new(struct cat_blob **out, const struct cat_text *t, struct err *e)
 {
@@ -122,7 +122,8 @@ int cat_blob_new(struct cat_blob **out, const struct cat_text *t, struct err *e)
 
 	*out = NULL;
 	if (t->n > TEXT_MAX)
-		return err_set(e, ERR_BUDGET, "a text of %zu bytes, at most %u are stored", t->n, TEXT_MAX);
+		return err_set(e, ERR_BUDGET, "a text of %zu bytes, at most %u are stored", t->n,
+			       TEXT_MAX);
 	if (strlen(t->format) >= sizeof(b->format))
 		return err_set(e, ERR_INVALID, "format name '%s' is too long", t->format);
 	b = calloc(1, sizeof(*b));
@@ -139,7 +140,8 @@ int cat_blob_new(struct cat_blob **out, const struct cat_text *t, struct err *e)
 	if (buf_reserve(&b->data, bound)) {
 		got = ZSTD_compress(b->data.data, bound, t->text, t->n, ZSTD_LEVEL);
 		if (ZSTD_isError(got))
-			rc = err_set(e, ERR_NOMEM, "cannot compress a text: %s", ZSTD_getErrorName(got));
+			rc = err_set(e, ERR_NOMEM, "cannot compress a text: %s",
+				     ZSTD_getErrorName(got));
 		else
 			b->data.len = got;
 	}
@@ -173,7 +175,7 @@ const uint8_t *cat_blob_sha256(const struct cat_blob *b)
 	return b->sha256;
 }
 
-/* ---- Documents ----------------------------------------------------------------------------------- */
+/* ---- Documents ------------------------------------------------------------------------------- */
 
 int cat_document_find(struct catalog *c, const uint8_t sha256[32], const char *format, int64_t *id,
 		      struct err *e)
@@ -200,12 +202,14 @@ int cat_put_text(struct catalog *c, const struct cat_blob *b, int64_t *document,
 	if (rc)
 		return rc;
 	*document = sqlite3_last_insert_rowid(c->db);
-	rc = cat_run(c, e, "INSERT INTO text(document, data, sum) VALUES(?1, ?2, ?3)", "ibs", *document,
-		     b->data.data, b->data.len, &b->text_sum);
+	rc = cat_run(c, e, "INSERT INTO text(document, data, sum) VALUES(?1, ?2, ?3)", "ibs",
+		     *document, b->data.data, b->data.len, &b->text_sum);
 	if (!rc)
-		rc = cat_run(c, e, "INSERT INTO map(document, lines, anchors, sum) VALUES(?1, ?2, ?3, ?4)",
-			     "ibbs", *document, b->lines.data, b->lines.len, b->anchors.data,
-			     b->anchors.len, &b->map_sum);
+		rc = cat_run(
+			c, e,
+			"INSERT INTO map(document, lines, anchors, sum) VALUES(?1, ?2, ?3, ?4)",
+			"ibbs", *document, b->lines.data, b->lines.len, b->anchors.data,
+			b->anchors.len, &b->map_sum);
 	return rc ? rc : search_put(c, *document, b->text, b->n, e);
 }
 
@@ -237,9 +241,11 @@ int cat_remake_map(struct catalog *c, int64_t document, struct err *e)
 	}
 	b.map_sum = map_sum(b.lines.data, b.lines.len, NULL, 0);
 	if (!rc)
-		rc = cat_run(c, e, "INSERT INTO map(document, lines, anchors, sum) VALUES(?1, ?2, x'', ?3)"
-			     " ON CONFLICT(document) DO UPDATE SET lines = ?2, anchors = x'', sum = ?3", "ibs",
-			     document, b.lines.data, b.lines.len, &b.map_sum);
+		rc = cat_run(
+			c, e,
+			"INSERT INTO map(document, lines, anchors, sum) VALUES(?1, ?2, x'', ?3)"
+			" ON CONFLICT(document) DO UPDATE SET lines = ?2, anchors = x'', sum = ?3",
+			"ibs", document, b.lines.data, b.lines.len, &b.map_sum);
 	if (!rc)
 		rc = cat_run(c, e, "UPDATE document SET n_line = ?2 WHERE id = ?1", "ii", document,
 			     (int64_t)b.n_line);
@@ -253,8 +259,9 @@ int cat_document(struct catalog *c, int64_t id, struct cat_document *out, struct
 	sqlite3_stmt *st;
 	bool bad = false;
 	const void *sha;
-	int rc = cat_q(c, &st, e, "SELECT sha256, format, n_byte, n_line FROM document WHERE id = ?1", "i",
-		       id);
+	int rc =
+		cat_q(c, &st, e,
+		      "SELECT sha256, format, n_byte, n_line FROM document WHERE id = ?1", "i", id);
 
 	if (rc)
 		return rc;
@@ -271,7 +278,8 @@ int cat_document(struct catalog *c, int64_t id, struct cat_document *out, struct
 		out->n_line = cat_col_u64(st, 3, &bad);
 		rc = bad ? cat_bad_row("document", id, e) : 0;
 	} else if (rc == 0) {
-		rc = err_set(e, ERR_NOTFOUND, "the library has no document number %lld", (long long)id);
+		rc = err_set(e, ERR_NOTFOUND, "the library has no document number %lld",
+			     (long long)id);
 	}
 	cat_done(c, st);
 	return rc;
@@ -281,7 +289,8 @@ static int bad_blob(const char *what, int64_t document, struct err *e)
 {
 	err_set(e, ERR_CORRUPT, "the %s of document %lld does not match its checksum", what,
 		(long long)document);
-	return err_hint(e, ERR_CORRUPT, "`folio verify` lists the damage, `folio repair` mends what it can");
+	return err_hint(e, ERR_CORRUPT,
+			"`folio verify` lists the damage, `folio repair` mends what it can");
 }
 
 static int unpack_text(sqlite3_stmt *st, int64_t document, struct buf *out, struct err *e)
@@ -422,7 +431,7 @@ int cat_documents_in(struct catalog *c, const int64_t *snapshot, size_t n_snapsh
 	return 0;
 }
 
-/* ---- Maps ---------------------------------------------------------------------------------------- */
+/* ---- Maps ------------------------------------------------------------------------------------ */
 
 struct cat_map {
 	uint64_t          *start;	/* [n_line + 1], the last one is the end of the text */
@@ -463,7 +472,8 @@ static const char *get_name(struct reader *r, char **to)
 	return at;
 }
 
-/* Names take at most as many bytes as their packed form, which has a length where they have a NUL. */
+/* Names take at most as many bytes as their packed form, which has a length where they have a NUL.
+ */
 static bool unpack_anchors(struct cat_map *m, struct reader r, uint64_t n_byte)
 {
 	char *to = m->names;

@@ -14,7 +14,7 @@
 
 #define WRITER_WAIT_MS 30000
 
-/* ---- Errors and statements ---------------------------------------------------------------------- */
+/* ---- Errors and statements ------------------------------------------------------------------- */
 
 static bool disk_is_full(int system_errno)
 {
@@ -62,10 +62,12 @@ int cat_err(struct catalog *c, int rc, const char *doing, struct err *e)
 		break;
 	}
 	if ((x & 0xff) == SQLITE_IOERR && code != ERR_CORRUPT && sys)
-		return err_set(e, code, "cannot %s in '%s': %s: %s", doing, c->path, why, strerror(sys));
+		return err_set(e, code, "cannot %s in '%s': %s: %s", doing, c->path, why,
+			       strerror(sys));
 	err_set(e, code, "cannot %s in '%s': %s", doing, c->path, why);
 	if (code == ERR_CORRUPT)
-		err_hint(e, code, "`folio verify` lists the damage, `folio repair` mends what it can");
+		err_hint(e, code,
+			 "`folio verify` lists the damage, `folio repair` mends what it can");
 	return code;
 }
 
@@ -97,7 +99,8 @@ static int prepare(struct catalog *c, sqlite3_stmt **st, const char *sql, struct
 			break;
 		}
 	}
-	rc = sqlite3_prepare_v3(c->db, sql, -1, free_slot ? SQLITE_PREPARE_PERSISTENT : 0, st, NULL);
+	rc = sqlite3_prepare_v3(c->db, sql, -1, free_slot ? SQLITE_PREPARE_PERSISTENT : 0, st,
+				NULL);
 	if (rc != SQLITE_OK)
 		return cat_err(c, rc, "prepare", e);
 	if (free_slot)
@@ -117,8 +120,8 @@ static int bind_all(struct catalog *c, sqlite3_stmt *st, const char *fmt, va_lis
 			rc = sqlite3_bind_int64(st, i, va_arg(ap, int64_t));
 			break;
 		case 'I':
-			rc = sqlite3_bind_blob(st, i, va_arg(ap, const struct id *), sizeof(struct id),
-					       SQLITE_STATIC);
+			rc = sqlite3_bind_blob(st, i, va_arg(ap, const struct id *),
+					       sizeof(struct id), SQLITE_STATIC);
 			break;
 		case 's':
 			rc = sqlite3_bind_blob(st, i, va_arg(ap, const struct sum128 *),
@@ -129,7 +132,8 @@ static int bind_all(struct catalog *c, sqlite3_stmt *st, const char *fmt, va_lis
 			break;
 		case 'b':
 			p = va_arg(ap, const void *);
-			rc = sqlite3_bind_blob64(st, i, p ? p : "", va_arg(ap, size_t), SQLITE_STATIC);
+			rc = sqlite3_bind_blob64(st, i, p ? p : "", va_arg(ap, size_t),
+						 SQLITE_STATIC);
 			break;
 		default:
 			rc = sqlite3_bind_null(st, i);
@@ -153,7 +157,8 @@ static int query(struct catalog *c, sqlite3_stmt **st, struct err *e, const char
 	return rc;
 }
 
-int cat_q(struct catalog *c, sqlite3_stmt **st, struct err *e, const char *sql, const char *fmt, ...)
+int cat_q(struct catalog *c, sqlite3_stmt **st, struct err *e, const char *sql, const char *fmt,
+	  ...)
 {
 	va_list ap;
 	int rc;
@@ -170,7 +175,8 @@ int cat_step(struct catalog *c, sqlite3_stmt *st, struct err *e)
 
 	if (rc == SQLITE_ROW)
 		return 1;
-	return rc == SQLITE_DONE ? 0 : cat_err(c, rc, sqlite3_stmt_readonly(st) ? "read" : "write", e);
+	return rc == SQLITE_DONE ? 0
+				 : cat_err(c, rc, sqlite3_stmt_readonly(st) ? "read" : "write", e);
 }
 
 void cat_done(struct catalog *c, sqlite3_stmt *st)
@@ -228,7 +234,7 @@ int cat_need_batch(struct catalog *c, struct err *e)
 	return c->in_batch ? 0 : err_set(e, ERR_INVALID, "a write to the catalog outside a batch");
 }
 
-/* ---- Columns ------------------------------------------------------------------------------------ */
+/* ---- Columns --------------------------------------------------------------------------------- */
 
 bool cat_col_id(sqlite3_stmt *st, int col, struct id *out)
 {
@@ -277,11 +283,12 @@ uint64_t cat_col_u64(sqlite3_stmt *st, int col, bool *bad)
 
 int cat_bad_row(const char *table, int64_t id, struct err *e)
 {
-	err_set(e, ERR_CORRUPT, "row %lld of table '%s' contradicts the format", (long long)id, table);
+	err_set(e, ERR_CORRUPT, "row %lld of table '%s' contradicts the format", (long long)id,
+		table);
 	return err_hint(e, ERR_CORRUPT, "`folio verify` lists the damage");
 }
 
-/* ---- Open and close ------------------------------------------------------------------------------ */
+/* ---- Open and close -------------------------------------------------------------------------- */
 
 static int pragma_int(struct catalog *c, const char *sql, int64_t *out, struct err *e)
 {
@@ -334,7 +341,8 @@ static int create(struct catalog *c, struct err *e)
 
 	sqlite3_file_control(c->db, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserve);
 	snprintf(sql, sizeof(sql),
-		 "PRAGMA page_size = %u; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = %d;",
+		 "PRAGMA page_size = %u; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = "
+		 "%d;",
 		 SUMVFS_PAGE, CATALOG_APPLICATION_ID);
 	rc = cat_exec(c, sql, e);
 	return rc;
@@ -389,8 +397,8 @@ static int open_db(struct catalog *c, unsigned flags, struct err *e)
 	if (!rc)
 		rc = pragma_int(c, "PRAGMA user_version", &version, e);
 	if (!rc && version > CATALOG_VERSION)
-		return err_set(e, ERR_NEWER, "'%s' has format %lld, this program knows up to %d", c->path,
-			       (long long)version, CATALOG_VERSION);
+		return err_set(e, ERR_NEWER, "'%s' has format %lld, this program knows up to %d",
+			       c->path, (long long)version, CATALOG_VERSION);
 	if (!rc && version == 0 && !(flags & LIB_CREATE))
 		return err_set(e, ERR_NOLIB, "'%s' holds no catalog", c->path);
 	if (!rc && version == 0)
@@ -465,7 +473,7 @@ int cat_commits(struct catalog *c, uint64_t *n, struct err *e)
 	return rc;
 }
 
-/* ---- Batches ------------------------------------------------------------------------------------- */
+/* ---- Batches --------------------------------------------------------------------------------- */
 
 int cat_begin(struct catalog *c, struct err *e)
 {
@@ -474,9 +482,11 @@ int cat_begin(struct catalog *c, struct err *e)
 	if (c->in_batch || c->in_read)
 		return err_set(e, ERR_INVALID, "a batch inside a batch");
 	if (c->read_only)
-		return err_set(e, ERR_INVALID, "library '%s' cannot be written to", lib_dir(c->lib));
+		return err_set(e, ERR_INVALID, "library '%s' cannot be written to",
+			       lib_dir(c->lib));
 	if (c->broken)
-		return err_set(e, ERR_IO, "an earlier sync of '%s' failed, what is on disk is not known",
+		return err_set(e, ERR_IO,
+			       "an earlier sync of '%s' failed, what is on disk is not known",
 			       c->path);
 	rc = lib_lock_writer(c->lib, WRITER_WAIT_MS, e);
 	if (rc)

@@ -6,10 +6,10 @@
  * tables, column by column: doc/library-format.md.
  *
  * INVARIANTS (numbers of the design page)
- *   (2) A row that names bytes of a segment is committed after their fdatasync: the caller syncs the
- *       segment, then calls cat_begin, puts, cat_commit.  Nothing is visible before the commit.
- *   (3) One identity, one extent: the first sealed bytes stay; a second put of the same identity is
- *       answered with the first.
+ *   (2) A row that names bytes of a segment is committed after their fdatasync: the caller syncs
+ *       the segment, then calls cat_begin, puts, cat_commit.  Nothing is visible before the commit.
+ *   (3) One identity, one extent: the first sealed bytes stay; a second put of the same identity
+ *       is answered with the first.
  *   (4) Each page of catalog.sqlite ends in 16 bytes of XXH3-128 over its number and its bytes,
  *       written and checked below SQLite (sumvfs.h); texts, maps and tails carry sums of their own.
  *       A mismatch is ERR_CORRUPT and never data.
@@ -42,7 +42,7 @@
 
 struct catalog;
 
-/* ---- Batches ---------------------------------------------------------------------------------- */
+/* ---- Batches --------------------------------------------------------------------------------- */
 
 /* Every cat_put_*, cat_set_*, cat_del_* and cat_snapshot_* stands between these two.  cat_rollback
  * forgets the batch; it may be called at any time. */
@@ -55,7 +55,7 @@ void cat_rollback(struct catalog *c);
 int cat_read_begin(struct catalog *c, struct err *e);
 void cat_read_end(struct catalog *c);
 
-/* ---- Engines: what computed the pages --------------------------------------------------------- */
+/* ---- Engines: what computed the pages -------------------------------------------------------- */
 
 /* Shape of the far layers (geom.h) plus names.  fingerprint is the identity of weights, tokenizer,
  * layer plan, preamble, span recipe, KV type and format version, so two KV types are two engines.
@@ -70,8 +70,8 @@ struct cat_engine {
 	int64_t   made;			/* when it was first put */
 };
 
-/* Add, or find by fingerprint and rename; in->id and in->made are not read.  *id gets its row.  ERR_MISMATCH:
- * the same fingerprint with another shape. */
+/* Add, or find by fingerprint and rename; in->id and in->made are not read.  *id gets its row.
+ * ERR_MISMATCH: the same fingerprint with another shape. */
 int cat_put_engine(struct catalog *c, const struct cat_engine *in, int64_t *id, struct err *e);
 int cat_engine(struct catalog *c, int64_t id, struct cat_engine *out, struct err *e);
 int cat_engine_find(struct catalog *c, const struct id *fingerprint, struct cat_engine *out,
@@ -79,7 +79,7 @@ int cat_engine_find(struct catalog *c, const struct id *fingerprint, struct cat_
 typedef int cat_engine_fn(void *ctx, const struct cat_engine *en);
 int cat_engines(struct catalog *c, cat_engine_fn *fn, void *ctx, struct err *e);
 
-/* ---- Settings: small named values, among them engines' own blobs ------------------------------ */
+/* ---- Settings: small named values, among them engines' own blobs ----------------------------- */
 
 /* engine 0: the library's own.  Up to 16 MiB; checksummed. */
 int cat_set(struct catalog *c, int64_t engine, const char *key, const void *v, size_t n,
@@ -87,7 +87,7 @@ int cat_set(struct catalog *c, int64_t engine, const char *key, const void *v, s
 int cat_get(struct catalog *c, int64_t engine, const char *key, struct buf *out, struct err *e);
 int cat_unset(struct catalog *c, int64_t engine, const char *key, struct err *e);
 
-/* ---- Sources and snapshots -------------------------------------------------------------------- */
+/* ---- Sources and snapshots ------------------------------------------------------------------- */
 
 struct cat_source {
 	int64_t     id;
@@ -115,8 +115,8 @@ int cat_source_name(struct catalog *c, int64_t id, char **name, struct err *e);
 struct cat_snapshot {
 	int64_t   id;
 	int64_t   source;
-	struct id hash;		/* over paths, documents and states; zero while open.  The six
-				 * hex digits people see are its first three bytes, more if needed */
+	struct id hash; /* over paths, documents and states; zero while open.  The six
+			 * hex digits people see are its first three bytes, more if needed */
 	bool      complete;
 	int64_t   made;		/* when it was begun */
 	char      rev[72];	/* git commit or "", ingest's word */
@@ -133,8 +133,8 @@ int cat_del_snapshot(struct catalog *c, int64_t snapshot, struct err *e);
 /* The open snapshot of a source, the newest first: ERR_NOTFOUND if none. */
 int cat_snapshot_open(struct catalog *c, int64_t source, int64_t *id, struct err *e);
 int cat_snapshot(struct catalog *c, int64_t id, struct cat_snapshot *out, struct err *e);
-/* By source name and a prefix of the hash in hex; prefix NULL or "": the newest complete one, or the
- * open one if no other is there.  ERR_INVALID: the prefix fits several. */
+/* By source name and a prefix of the hash in hex; prefix NULL or "": the newest complete one, or
+ * the open one if no other is there.  ERR_INVALID: the prefix fits several. */
 int cat_snapshot_find(struct catalog *c, const char *source, const char *prefix, int64_t *id,
 		      struct err *e);
 typedef int cat_snapshot_fn(void *ctx, const struct cat_snapshot *s);
@@ -183,10 +183,10 @@ int cat_entries_of(struct catalog *c, int64_t snapshot, int64_t document, cat_en
  * the clock as it was read (10 ms are allowed for) has to be read again.  (git's racy rule) */
 bool cat_stat_trusted(const struct cat_stat *was, const struct cat_stat *now);
 
-/* ---- Documents -------------------------------------------------------------------------------- */
+/* ---- Documents ------------------------------------------------------------------------------- */
 
-/* A named place or range: a page, a heading, a symbol.  kind is ingest's number (0 to 31).  end 0: it
- * reaches to the next one of its kind. */
+/* A named place or range: a page, a heading, a symbol.  kind is ingest's number (0 to 31).  end 0:
+ * it reaches to the next one of its kind. */
 struct cat_anchor {
 	uint64_t    start, end;
 	uint32_t    kind;
@@ -246,7 +246,7 @@ bool cat_map_range(const struct cat_map *m, uint64_t line, uint64_t *start, uint
 const struct cat_anchor *cat_map_anchor(const struct cat_map *m, uint32_t kind, uint64_t byte);
 const struct cat_anchor *cat_map_anchors(const struct cat_map *m, size_t *n);
 
-/* ---- Spans and extents ------------------------------------------------------------------------ */
+/* ---- Spans and extents ----------------------------------------------------------------------- */
 
 /* As ident.h numbers them. */
 enum cat_mode { CAT_ISOLATED = 2, CAT_CAUSAL = 3 };
@@ -264,8 +264,9 @@ struct cat_span {
 	int64_t       extent;		/* 0: not encoded */
 };
 
-/* Replace the spans of (document, engine, mode, spans[0].after for causal) by these, in order; their
- * id, document, engine and extent fields are not read: extents that exist are found by `last`. */
+/* Replace the spans of (document, engine, mode, spans[0].after for causal) by these, in order;
+ * their id, document, engine and extent fields are not read: extents that exist are found by
+ * `last`. */
 int cat_put_spans(struct catalog *c, int64_t document, int64_t engine, enum cat_mode mode,
 		  const struct cat_span *span, size_t n, struct err *e);
 typedef int cat_span_fn(void *ctx, const struct cat_span *s);
@@ -332,16 +333,16 @@ int cat_mounts(struct catalog *c, int64_t engine, enum cat_mode mode,
 int cat_coverage(struct catalog *c, int64_t document, int64_t engine, enum cat_mode mode,
 		 uint64_t *n_token, uint64_t *n_encoded, struct err *e);
 
-/* ---- Segments --------------------------------------------------------------------------------- */
+/* ---- Segments -------------------------------------------------------------------------------- */
 
 /* A number nobody has used, for new segment files (.kv, .sk, .si of one number; kv_number_fn of
- * store.h).  In a batch of its own.  A writer appends to segments it was given in this process only,
- * so two writers never share one. */
+ * store.h).  In a batch of its own.  A writer appends to segments it was given in this process
+ * only, so two writers never share one. */
 int cat_new_segment(struct catalog *c, int64_t engine, uint32_t *number, struct err *e);
 struct cat_segment {
 	uint32_t number;
 	int64_t  engine;
-	uint64_t kv_end, kv_live;	/* end of the last committed extent, 0: none; bytes of them all */
+	uint64_t kv_end, kv_live; /* end of the last committed extent, 0: none; bytes of them all */
 	uint64_t sketch_end;		/* offset of the last sketch, 0: none */
 	uint64_t part_end;		/* end of the last part of a span index, 0: none */
 	uint64_t n_extent;

@@ -21,8 +21,8 @@ static bool matches(const char *path, size_t n, const char *prefix, size_t prefi
 	       (n == prefix_n || path[prefix_n] == '/');
 }
 
-/* Entry, all versions: 40 bytes of stat, object name (20, or 32 in a SHA-256 repository), 2 bytes of
- * flags (0x4000: two more follow), the path.  2, 3: path, then 1 to 8 NULs to a multiple of 8.
+/* Entry, all versions: 40 bytes of stat, object name (20, or 32 in a SHA-256 repository), 2 bytes
+ * of flags (0x4000: two more follow), the path.  2, 3: path, then 1 to 8 NULs to a multiple of 8.
  * 4: how many bytes of the path before are dropped (varint), the rest, NUL. */
 static bool walk(const uint8_t *d, size_t n, size_t name_n, const char *prefix, size_t prefix_n)
 {
@@ -75,7 +75,8 @@ bool gitindex_has(const uint8_t *d, size_t n, const char *prefix, size_t prefix_
 {
 	if (n < 12 + 20 || memcmp(d, "DIRC", 4) || be32(d + 4) < 2 || be32(d + 4) > 4)
 		return false;
-	/* Which hash a repository uses is said in its configuration, which is not read: try both. */
+	/* Which hash a repository uses is said in its configuration, which is not read: try both.
+	 */
 	return walk(d, n, 20, prefix, prefix_n) || walk(d, n, 32, prefix, prefix_n);
 }
 
@@ -132,7 +133,8 @@ static int index_has(const char *git_dir, const char *prefix, bool *tracked, str
 
 		for (int i = 0; i < 20; i++)
 			for (int h = 0; h < 2; h++)
-				hex[2 * i + h] = "0123456789abcdef"[link[8 + i] >> (4 - 4 * h) & 15];
+				hex[2 * i + h] =
+					"0123456789abcdef"[link[8 + i] >> (4 - 4 * h) & 15];
 		hex[40] = '\0';
 		buf_clear(&path);
 		buf_addf(&path, "%s/sharedindex.%s", git_dir, hex);
@@ -160,7 +162,8 @@ int gitindex_tracks(const char *dir, bool *tracked, struct err *e)
 		free(real);
 		return err_nomem(e);
 	}
-	/* Every enclosing repository is asked: a submodule's outer one may track it just as well. */
+	/* Every enclosing repository is asked: a submodule's outer one may track it just as well.
+	 */
 	for (char *slash; !rc && !*tracked && (slash = strrchr(top, '/'));) {
 		*slash = '\0';
 		buf_clear(&git_dir);

@@ -13,11 +13,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* *tracked: an entry lies at or below the existing folder dir.  No repository, no index, or one that
- * cannot be read as an index: false.  ERR_NOMEM, ERR_IO. */
+/* *tracked: an entry lies at or below the existing folder dir.  No repository, no index, or one
+ * that cannot be read as an index: false.  ERR_NOMEM, ERR_IO. */
 int gitindex_tracks(const char *dir, bool *tracked, struct err *e);
 
-/* The parser: is there an entry in these index bytes that is prefix, or begins with prefix and '/'? */
+/* The parser: is there an entry that is prefix, or begins with prefix and '/'? */
 bool gitindex_has(const uint8_t *data, size_t n, const char *prefix, size_t prefix_n);
 
 #endif

@@ -42,7 +42,7 @@ static int join(const struct library *lib, const char *name, char **out, struct 
 	return *out ? 0 : err_nomem(e);
 }
 
-/* ---- Whose library, and of which format ----------------------------------------------------------- */
+/* ---- Whose library, and of which format ------------------------------------------------------ */
 
 static int check_owner(const char *dir, struct err *e)
 {
@@ -56,15 +56,18 @@ static int check_owner(const char *dir, struct err *e)
 	if (st.st_uid != geteuid()) {
 		err_set(e, ERR_INVALID, "library '%s' belongs to another user (uid %lu)", dir,
 			(unsigned long)st.st_uid);
-		return err_hint(e, ERR_INVALID, "pass --trust-library if you know where it comes from");
+		return err_hint(e, ERR_INVALID,
+				"pass --trust-library if you know where it comes from");
 	}
 	rc = gitindex_tracks(dir, &tracked, e);
 	if (rc)
 		return rc;
 	if (tracked) {
-		err_set(e, ERR_INVALID, "library '%s' is tracked by git, so somebody else may have written it",
+		err_set(e, ERR_INVALID,
+			"library '%s' is tracked by git, so somebody else may have written it",
 			dir);
-		return err_hint(e, ERR_INVALID, "pass --trust-library if you know where it comes from");
+		return err_hint(e, ERR_INVALID,
+				"pass --trust-library if you know where it comes from");
 	}
 	return 0;
 }
@@ -81,17 +84,19 @@ static int check_format(const struct library *lib, struct err *e)
 	rc = file_read(&text, path, 64, NULL);
 	if (rc == ERR_NOTFOUND)
 		rc = err_set(e, ERR_NOLIB, "no library in '%s'", lib->dir);
-	else if (rc == ERR_BUDGET || (!rc && (sscanf(text.data ? text.data : "", "folio library %d%n",
-						     &version, &end) != 1 || !end ||
-					      strcmp(text.data + end, "\n"))))
+	else if (rc == ERR_BUDGET || (!rc && (sscanf(text.data ? text.data : "",
+						     "folio library %d%n", &version, &end) != 1 ||
+					      !end || strcmp(text.data + end, "\n"))))
 		rc = err_set(e, ERR_CORRUPT, "'%s' does not name a format", path);
 	else if (rc)
 		rc = err_set(e, rc, "cannot read '%s'", path);
 	else if (version > FORMAT)
-		rc = err_set(e, ERR_NEWER, "library '%s' has format %d, this program knows up to %d",
-			     lib->dir, version, FORMAT);
+		rc = err_set(e, ERR_NEWER,
+			     "library '%s' has format %d, this program knows up to %d", lib->dir,
+			     version, FORMAT);
 	else if (version < 1)
-		rc = err_set(e, ERR_CORRUPT, "'%s' names format %d, which never was", path, version);
+		rc = err_set(e, ERR_CORRUPT, "'%s' names format %d, which never was", path,
+			     version);
 	buf_release(&text);
 	free(path);
 	return rc;
@@ -106,7 +111,7 @@ bool lib_exists(const char *dir)
 	return there;
 }
 
-/* ---- Making one ------------------------------------------------------------------------------------ */
+/* ---- Making one ------------------------------------------------------------------------------ */
 
 /* A directory is ours to fill when it is empty, or was begun by us: the tag is the first file. */
 static int check_empty(const struct library *lib, struct err *e)
@@ -175,7 +180,7 @@ static int make_around(struct library *lib, struct err *e)
 	return rc;
 }
 
-/* ---- Lock files ------------------------------------------------------------------------------------ */
+/* ---- Lock files ------------------------------------------------------------------------------ */
 
 /* A library on a medium that cannot be written is still read: then the lock file is opened for
  * reading, and where it cannot be made, *fd is -1 and there is nobody to exclude. */
@@ -222,7 +227,8 @@ static int busy(int fd, const char *lock, struct err *e)
 
 	text[n > 0 ? n : 0] = '\0';
 	if (sscanf(text, "%31s %ld %64s %32s", what, &pid, host, when) != 4)
-		return err_set(e, ERR_BUSY, "another process holds the %s lock of this library", lock);
+		return err_set(e, ERR_BUSY, "another process holds the %s lock of this library",
+			       lock);
 	err_set(e, ERR_BUSY, "'folio %s' is at work on this library (process %ld on %s, since %s)",
 		what, pid, host, when);
 	return err_hint(e, ERR_BUSY, "wait for it; asking and searching work meanwhile");
@@ -235,8 +241,9 @@ int lib_lock_long(struct library *lib, const char *what, struct err *e)
 	if (lib->long_fd < 0)
 		return err_set(e, ERR_INVALID, "library '%s' cannot be written to", lib->dir);
 	if (flock(lib->long_fd, LOCK_EX | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK ? busy(lib->long_fd, "long", e) :
-			err_set(e, ERR_IO, "cannot lock library '%s': %s", lib->dir, strerror(errno));
+		return errno == EWOULDBLOCK ? busy(lib->long_fd, "long", e)
+					    : err_set(e, ERR_IO, "cannot lock library '%s': %s",
+						      lib->dir, strerror(errno));
 	lib->has_long = true;
 	name_holder(lib->long_fd, what);
 	return 0;
@@ -280,7 +287,7 @@ void lib_unlock_writer(struct library *lib)
 	lib->has_writer = false;
 }
 
-/* ---- Readers ---------------------------------------------------------------------------------------- */
+/* ---- Readers --------------------------------------------------------------------------------- */
 
 static int range_lock(int fd, int cmd, short type, uint64_t from, uint64_t n, struct flock *out)
 {
@@ -353,7 +360,8 @@ int lib_next_generation(struct library *lib, uint64_t *g, struct err *e)
 	if (rc)
 		return rc;
 	if (range_lock(lib->readers_fd, F_OFD_SETLK, F_RDLCK, next, 1, &fl) < 0)
-		return err_set(e, ERR_IO, "cannot mark a reader of '%s': %s", lib->dir, strerror(errno));
+		return err_set(e, ERR_IO, "cannot mark a reader of '%s': %s", lib->dir,
+			       strerror(errno));
 	range_lock(lib->readers_fd, F_OFD_SETLK, F_UNLCK, 0, next, &fl);
 	lib->generation = *g = next;
 	return 0;
@@ -379,7 +387,7 @@ int lib_readers_left(struct library *lib, uint64_t g, int *n, struct err *e)
 	return 0;
 }
 
-/* ---- Commits ---------------------------------------------------------------------------------------- */
+/* ---- Commits --------------------------------------------------------------------------------- */
 
 uint64_t lib_commits(const struct library *lib)
 {
@@ -419,13 +427,14 @@ static int check_commits(struct library *lib, uint64_t in_file, unsigned flags, 
 		lib->commits_lost = in_file - lib->commits;
 	if (rc || (flags & LIB_DAMAGED) || !lib->commits_lost)
 		return rc;
-	err_set(e, ERR_CORRUPT, "library '%s' has lost %llu commits: its journal was damaged or is missing",
+	err_set(e, ERR_CORRUPT,
+		"library '%s' has lost %llu commits: its journal was damaged or is missing",
 		lib->dir, (unsigned long long)lib->commits_lost);
 	return err_hint(e, ERR_CORRUPT,
 			"`folio repair` accepts what is left; ingest the newest sources again");
 }
 
-/* ---- Open and close --------------------------------------------------------------------------------- */
+/* ---- Open and close -------------------------------------------------------------------------- */
 
 static int open_parts(struct library *lib, unsigned flags, struct err *e)
 {
@@ -520,7 +529,7 @@ void lib_close(struct library *lib)
 	cat_close(lib->catalog);
 	/* Closing gives the locks back; the reader's mark last, after the catalog. */
 	for (int i = 0; i < 4; i++) {
-		int fd = (int[]){ lib->long_fd, lib->writer_fd, lib->commits_fd, lib->readers_fd }[i];
+		int fd = (int[]){lib->long_fd, lib->writer_fd, lib->commits_fd, lib->readers_fd}[i];
 
 		if (fd >= 0)
 			close(fd);
@@ -554,8 +563,9 @@ int lib_swap_catalog(struct library *lib, const char *path, struct err *e)
 	if (!rc) {
 		cat_close(lib->catalog);
 		lib->catalog = NULL;
-		/* The old journal must be gone before the new file has the old name, or SQLite would
-		 * play it into the wrong one.  After a crash in between, repair finds path and goes on. */
+		/* The old journal must be gone before the new file has the old name, or SQLite
+		 * would play it into the wrong one.  After a crash in between, repair finds path
+		 * and goes on. */
 		if ((unlink(wal) < 0 && errno != ENOENT) || (unlink(shm) < 0 && errno != ENOENT))
 			rc = err_set(e, ERR_IO, "cannot remove '%s': %s", wal, strerror(errno));
 	}

@@ -27,8 +27,8 @@
  * and unlinks the files it dropped only when bytes 16 .. 16 + g are free: whoever opened before the
  * commit is still there to be waited for, and whoever opens after it never saw the rows.
  *
- * COMMITS.  SQLite drops a damaged tail of its WAL without a word: right for a torn write, wrong for
- * rot.  So each commit carries a number, in the catalog and, once the commit is durable, in the
+ * COMMITS.  SQLite drops a damaged tail of its WAL without a word: right for a torn write, wrong
+ * for rot.  So each commit carries a number, in the catalog and, once the commit is durable, in the
  * file `commits` (not synced).  A catalog older than that file has lost commits, and says so (13).
  *
  * Threads: a struct library, and the catalog in it, belong to one thread at a time; threads that
@@ -47,15 +47,15 @@ struct catalog;
 struct library;
 
 enum {
-	LIB_CREATE = 1,		/* make what is missing; without it ERR_NOLIB */
-	LIB_TRUST  = 2,		/* accept another owner, and one that git tracks */
-	LIB_DAMAGED = 4,	/* open for verify: damage that would refuse is left to it */
-	LIB_MEND   = 8		/* for repair: as LIB_DAMAGED, and a catalog without its schema gets it back */
+	LIB_CREATE  = 1,	/* make what is missing; without it ERR_NOLIB */
+	LIB_TRUST   = 2,	/* accept another owner, and one that git tracks */
+	LIB_DAMAGED = 4,	/* for verify: damage that would refuse is left to it */
+	LIB_MEND    = 8		/* for repair: the same, and a lost schema is given back */
 };
 
 /* Open the library dir.  Errors the caller may tell apart: ERR_NOLIB (no such library), ERR_NEWER,
  * ERR_INVALID (not ours: see WHO MAY OPEN), ERR_CORRUPT (sizes or the commit number contradict the
- * catalog).  On failure *out is NULL.  A library half made by a crash is completed by LIB_CREATE. */
+ * catalog).  On failure *out is NULL.  One half made by a crash is completed by LIB_CREATE. */
 int lib_open(struct library **out, const char *dir, unsigned flags, struct err *e);
 void lib_close(struct library *lib);
 
@@ -87,15 +87,15 @@ uint64_t lib_generation(const struct library *lib);
 int lib_next_generation(struct library *lib, uint64_t *g, struct err *e);
 int lib_readers_left(struct library *lib, uint64_t g, int *n, struct err *e);
 
-/* For repair: close the catalog, put the finished file at path in its place, open that one.  Nobody else
- * may have the library open.  What lib_catalog gave before is gone. */
+/* For repair: close the catalog, put the finished file at path in its place, open that one.  Nobody
+ * else may have the library open.  What lib_catalog gave before is gone. */
 int lib_swap_catalog(struct library *lib, const char *path, struct err *e);
 
 /* The number of the newest durable commit (see COMMITS).  lib_set_commits is for the catalog. */
 uint64_t lib_commits(const struct library *lib);
 /* True when LIB_MEND had to give the catalog its schema back: repair rewrites it in any case. */
 bool lib_rescued(const struct library *lib);
-/* How many the catalog had lost when it was opened with LIB_DAMAGED; lib_set_commits accepts that. */
+/* How many the catalog had lost when it was opened; lib_set_commits accepts that. */
 uint64_t lib_commits_lost(const struct library *lib);
 void lib_set_commits(struct library *lib, uint64_t n);
 

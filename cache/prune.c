@@ -1,5 +1,5 @@
-/* forget, prune, stats.  Each step of prune is a batch; what it decided is in the catalog, so that the
- * next one goes on where this one stopped. */
+/* forget, prune, stats.  Each step of prune is a batch; what it decided is in the catalog, so that
+ * the next one goes on where this one stopped. */
 #include "config.h"
 
 #include "cache/care.h"
@@ -16,17 +16,17 @@
 #include "base/file.h"
 #include "cache/care_int.h"
 
-#define BATCH_DOCUMENTS 64	/* documents dropped per commit: their text is read to un-index it */
+#define BATCH_DOCUMENTS 64 /* documents dropped per commit: their text is read to un-index it */
 #define BATCH_EXTENTS   256
-#define REWRITE_BYTES   (64ull << 20)	/* of live extents moved per commit */
 
-/* ---- forget ---------------------------------------------------------------------------------------- */
+/* ---- forget ---------------------------------------------------------------------------------- */
 
 /* Complete snapshots beyond the newest `keep` of each source, the open ones of an ingest and pinned
  * ones apart. */
-#define FORGET_SELECT \
-	"SELECT id FROM (SELECT id, complete, row_number() OVER (PARTITION BY source ORDER BY id DESC) AS nr" \
-	" FROM snapshot WHERE complete AND (?1 = 0 OR source = ?1)) n WHERE nr > ?2" \
+#define FORGET_SELECT                                                                              \
+	"SELECT id FROM (SELECT id, complete, row_number() OVER (PARTITION BY source ORDER BY id " \
+	"DESC) AS nr"                                                                              \
+	" FROM snapshot WHERE complete AND (?1 = 0 OR source = ?1)) n WHERE nr > ?2"               \
 	" AND NOT EXISTS (SELECT 1 FROM pin WHERE snapshot = n.id)"
 
 int care_forget(struct library *lib, int64_t source, unsigned keep, bool dry, uint64_t *n_forgotten,
@@ -37,22 +37,24 @@ int care_forget(struct library *lib, int64_t source, unsigned keep, bool dry, ui
 	int rc;
 
 	if (!keep)
-		return err_set(e, ERR_INVALID, "at least one snapshot is kept; remove the source instead");
-	rc = cat_int(c, &n, e, "SELECT count(*) FROM (" FORGET_SELECT ")", "ii", source, (int64_t)keep);
+		return err_set(e, ERR_INVALID,
+			       "at least one snapshot is kept; remove the source instead");
+	rc = cat_int(c, &n, e, "SELECT count(*) FROM (" FORGET_SELECT ")", "ii", source,
+		     (int64_t)keep);
 	*n_forgotten = rc ? 0 : (uint64_t)n;
 	if (rc || dry || !n)
 		return rc;
 	rc = cat_begin(c, e);
 	if (!rc)
-		rc = cat_run(c, e, "DELETE FROM snapshot WHERE id IN (" FORGET_SELECT ")", "ii", source,
-			     (int64_t)keep);
+		rc = cat_run(c, e, "DELETE FROM snapshot WHERE id IN (" FORGET_SELECT ")", "ii",
+			     source, (int64_t)keep);
 	if (!rc)
 		rc = cat_commit(c, e);
 	cat_rollback(c);
 	return rc;
 }
 
-/* ---- What nothing refers to ------------------------------------------------------------------------- */
+/* ---- What nothing refers to ------------------------------------------------------------------ */
 
 static int commit_or_not(struct catalog *c, int rc, struct err *e)
 {
@@ -64,7 +66,8 @@ static int commit_or_not(struct catalog *c, int rc, struct err *e)
 
 /* A few ids at a time, until none are left. */
 static int drop_all(struct care *k, const char *phase, const char *select, int64_t limit,
-		    int (*drop)(struct catalog *, int64_t, struct err *), uint64_t *n, struct err *e)
+		    int (*drop)(struct catalog *, int64_t, struct err *), uint64_t *n,
+		    struct err *e)
 {
 	for (;;) {
 		int64_t id[BATCH_EXTENTS];
@@ -92,18 +95,20 @@ static int drop_all(struct care *k, const char *phase, const char *select, int64
 	}
 }
 
-#define DEAD_DOCUMENTS "FROM document d WHERE NOT EXISTS (SELECT 1 FROM entry n WHERE n.document = d.id)"
+#define DEAD_DOCUMENTS                                                                             \
+	"FROM document d WHERE NOT EXISTS (SELECT 1 FROM entry n WHERE n.document = d.id)"
 /* An extent without a span is a preamble, or nothing. */
 #define DEAD_EXTENTS \
 	"FROM extent x WHERE NOT EXISTS (SELECT 1 FROM span s WHERE s.extent = x.id)" \
 	" AND x.last NOT IN (SELECT preamble FROM engine)"
 
-/* ---- Files ----------------------------------------------------------------------------------------- */
+/* ---- Files ----------------------------------------------------------------------------------- */
 
 int cat_doom(struct catalog *c, const char *file, uint64_t bytes, struct err *e)
 {
-	return cat_run(c, e, "INSERT OR IGNORE INTO doomed(file, bytes, generation) VALUES(?1, ?2, ?3)", "tii",
-		       file, (int64_t)bytes, (int64_t)lib_generation(c->lib));
+	return cat_run(c, e,
+		       "INSERT OR IGNORE INTO doomed(file, bytes, generation) VALUES(?1, ?2, ?3)",
+		       "tii", file, (int64_t)bytes, (int64_t)lib_generation(c->lib));
 }
 
 static int doom_segment(struct care *k, uint32_t number, struct err *e)
@@ -129,11 +134,14 @@ static int file_needed(struct catalog *c, const char *file, bool *needed, struct
 	int rc = 0;
 
 	if (sscanf(file, "segments/%8u.", &number) == 1)
-		rc = cat_int(c, &n, e, "SELECT EXISTS(SELECT 1 FROM extent WHERE segment = ?1) OR"
-			     " EXISTS(SELECT 1 FROM part WHERE segment = ?1)", "i", (int64_t)number);
+		rc = cat_int(c, &n, e,
+			     "SELECT EXISTS(SELECT 1 FROM extent WHERE segment = ?1) OR"
+			     " EXISTS(SELECT 1 FROM part WHERE segment = ?1)",
+			     "i", (int64_t)number);
 	else if (sscanf(file, "tails/%8x.", &number) == 1 && strstr(file, ".near"))
-		rc = cat_int(c, &n, e, "SELECT EXISTS(SELECT 1 FROM tail WHERE file = ?1 AND near_n > 0)", "i",
-			     (int64_t)number);
+		rc = cat_int(c, &n, e,
+			     "SELECT EXISTS(SELECT 1 FROM tail WHERE file = ?1 AND near_n > 0)",
+			     "i", (int64_t)number);
 	else if (sscanf(file, "tails/%8x.", &number) == 1)
 		rc = cat_int(c, &n, e, "SELECT EXISTS(SELECT 1 FROM tail WHERE file = ?1)", "i",
 			     (int64_t)number);
@@ -143,8 +151,8 @@ static int file_needed(struct catalog *c, const char *file, bool *needed, struct
 	return rc;
 }
 
-/* Files in a folder that no row names: of crashes, or of a writer that has not committed yet.  They are
- * doomed like others, and looked at again before they go. */
+/* Files in a folder that no row names: of crashes, or of a writer that has not committed yet.  They
+ * are doomed like others, and looked at again before they go. */
 static int doom_orphans(struct care *k, const char *folder, struct err *e)
 {
 	char *path = path_join(lib_dir(k->lib), folder);
@@ -180,9 +188,11 @@ static int doom_files(struct care *k, struct err *e)
 	int rc = cat_begin(k->c, e);
 
 	if (!rc)
-		rc = care_ids(k->c, "SELECT g.id FROM segment g WHERE NOT EXISTS (SELECT 1 FROM extent x"
+		rc = care_ids(k->c,
+			      "SELECT g.id FROM segment g WHERE NOT EXISTS (SELECT 1 FROM extent x"
 			      " WHERE x.segment = g.id) AND NOT EXISTS (SELECT 1 FROM part p WHERE"
-			      " p.segment = g.id)", &seg, &n, e);
+			      " p.segment = g.id)",
+			      0, &seg, &n, e);
 	for (size_t i = 0; i < n && !rc; i++)
 		rc = doom_segment(k, (uint32_t)seg[i], e);
 	free(seg);
@@ -223,7 +233,8 @@ static int next_doomed(struct catalog *c, int64_t after, struct doomed *d, struc
 }
 
 /* In a batch: a writer that commits an extent does so before or after, never in between. */
-static int unlink_one(struct care *k, const struct doomed *d, struct care_pruned *out, struct err *e)
+static int unlink_one(struct care *k, const struct doomed *d, struct care_pruned *out,
+		      struct err *e)
 {
 	char *path = path_join(lib_dir(k->lib), d->file);
 	unsigned number;
@@ -243,9 +254,11 @@ static int unlink_one(struct care *k, const struct doomed *d, struct care_pruned
 			char like[32];
 
 			snprintf(like, sizeof(like), "segments/%08u.%%", number);
-			rc = cat_run(k->c, e, "DELETE FROM segment WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM"
-				     " doomed WHERE id <> ?2 AND file LIKE ?3)", "iit", (int64_t)number, d->id,
-				     like);
+			rc = cat_run(
+				k->c, e,
+				"DELETE FROM segment WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM"
+				" doomed WHERE id <> ?2 AND file LIKE ?3)",
+				"iit", (int64_t)number, d->id, like);
 		}
 	}
 	free(path);
@@ -282,184 +295,7 @@ static int unlink_files(struct care *k, struct care_pruned *out, struct err *e)
 	return rc;
 }
 
-/* ---- Rewriting ------------------------------------------------------------------------------------- */
-
-struct sparse {
-	uint32_t number[4096];
-	size_t   n;
-};
-
-/* Less than half of the committed bytes are alive. */
-static int find_sparse(void *ctx, const struct cat_segment *s)
-{
-	struct sparse *v = ctx;
-
-	if (s->n_extent && s->kv_live < (s->kv_end - SEGMENT_HEAD_BYTES) / 2 && v->n < 4096)
-		v->number[v->n++] = s->number;
-	return 0;
-}
-
-struct mover {
-	struct care      *k;
-	struct kv_store  *store;
-	struct kv_writer *writer;
-	uint32_t          from;
-	int64_t           engine;
-	struct cat_extent x;		/* being moved */
-	struct id         last;
-	struct moved { int64_t id; struct kv_ref ref; } *done;
-	size_t            n, cap;
-	uint64_t          bytes;
-	struct err       *e;
-};
-
-static int mover_number(void *ctx, uint32_t *number, struct err *e)
-{
-	struct mover *m = ctx;
-
-	return cat_new_segment(m->k->c, m->engine, number, e);
-}
-
-static int read_sketch(struct mover *m, const struct kv_ref *ref, const uint8_t **p, uint64_t *n)
-{
-	struct segment *sk;
-	int rc;
-
-	*p = NULL;
-	*n = 0;
-	if (!ref->sketch_off)
-		return 0;
-	rc = kv_store_segment(m->store, SEGMENT_SKETCH, ref->number, ref->sketch_off + 16, &sk, m->e);
-	if (!rc)
-		rc = segment_borrow(sk, ref->sketch_off, 16, p, m->e);
-	if (!rc) {
-		memcpy(n, *p + 8, 8);
-		rc = segment_borrow(sk, ref->sketch_off, *n, p, m->e);
-	}
-	return rc;
-}
-
-static int note_move(struct mover *m, int64_t id, const struct kv_ref *ref)
-{
-	if (m->n == m->cap) {
-		struct moved *p = realloc(m->done, (m->cap = m->cap ? m->cap * 2 : 64) * sizeof(*p));
-
-		if (!p)
-			return err_nomem(m->e);
-		m->done = p;
-	}
-	m->done[m->n++] = (struct moved){ id, *ref };
-	return 0;
-}
-
-/* Every byte is checked on the way.  What is damaged is not carried on: it is forgotten, and encoded
- * again when it is needed. */
-static int move_extent(struct mover *m, const struct cat_extent *x)
-{
-	struct kv_ref ref = { .number = 0 };
-	const uint8_t *image, *sketch;
-	struct segment *kv;
-	uint64_t sketch_n;
-	int rc = care_check_extent(m->k, x, &m->last, m->e);
-
-	if (!rc && x->ref.sketch_off)
-		rc = care_check_sketch(m->k, x, &m->last, m->e);
-	if (!rc)
-		rc = kv_store_segment(m->store, SEGMENT_KV, x->ref.number, x->ref.off + x->ref.bytes, &kv, m->e);
-	if (!rc)
-		rc = segment_borrow(kv, x->ref.off, x->ref.bytes, &image, m->e);
-	if (!rc)
-		rc = read_sketch(m, &x->ref, &sketch, &sketch_n);
-	if (!rc)
-		rc = kv_writer_add(m->writer, image, x->ref.bytes, sketch, sketch_n, &ref, m->e);
-	if (rc && rc != ERR_CORRUPT)
-		return rc;
-	m->bytes += x->ref.bytes;
-	return note_move(m, x->id, &ref);
-}
-
-/* The row outlives the statement it came from: moving takes a batch of its own for a new file. */
-static int copy_row(void *ctx, const struct cat_extent *x)
-{
-	struct mover *m = ctx;
-
-	m->x = *x;
-	m->last = x->page[x->n_page - 1];
-	m->engine = x->engine;
-	return 0;
-}
-
-/* The parts of the span index go: they are derived, and lie in the old file. */
-static int commit_moves(struct mover *m)
-{
-	struct catalog *c = m->k->c;
-	int rc = kv_writer_sync(m->writer, m->e);
-
-	if (!rc)
-		rc = cat_begin(c, m->e);
-	for (size_t i = 0; i < m->n && !rc; i++) {
-		const struct moved *d = &m->done[i];
-
-		if (!d->ref.number)
-			rc = cat_del_extent(c, d->id, m->e);
-		else
-			rc = cat_run(c, m->e, "UPDATE extent SET segment = ?2, offset = ?3, sketch = ?4 WHERE"
-				     " id = ?1", "iiii", d->id, (int64_t)d->ref.number, (int64_t)d->ref.off,
-				     (int64_t)d->ref.sketch_off);
-		if (!rc)
-			rc = cat_run(c, m->e, "DELETE FROM part WHERE extent = ?1 AND segment = ?2", "ii", d->id,
-				     (int64_t)m->from);
-	}
-	rc = commit_or_not(c, rc, m->e);
-	m->n = 0;
-	return rc;
-}
-
-static int rewrite(struct care *k, uint32_t number, struct care_pruned *out, struct err *e)
-{
-	struct mover m = { .k = k, .from = number, .e = e };
-	int64_t *id = NULL;
-	struct buf sql = { 0 };
-	size_t n = 0;
-	int rc = kv_store_open(&m.store, lib_segments(k->lib), e);
-
-	if (!rc)
-		rc = kv_writer_new(&m.writer, m.store, 0, mover_number, &m, e);
-	buf_addf(&sql, "SELECT id FROM extent WHERE segment = %u ORDER BY offset", number);
-	if (!rc)
-		rc = sql.failed ? err_nomem(e) : care_ids(k->c, sql.data, &id, &n, e);
-	for (size_t i = 0; i < n && !rc; i++) {
-		rc = cat_extent(k->c, id[i], copy_row, &m, e);
-		if (!rc)
-			rc = move_extent(&m, &m.x);
-		if (!rc && (m.bytes >= REWRITE_BYTES || i + 1 == n)) {
-			out->bytes_rewritten += m.bytes;
-			m.bytes = 0;
-			rc = commit_moves(&m);
-			if (!rc)
-				rc = care_progress(k, "rewrite", i + 1, n);
-		}
-	}
-	free(id);
-	free(m.done);
-	kv_writer_free(m.writer);
-	kv_store_close(m.store);
-	buf_release(&sql);
-	return rc;
-}
-
-static int rewrite_sparse(struct care *k, struct care_pruned *out, struct err *e)
-{
-	struct sparse *v = calloc(1, sizeof(*v));
-	int rc = v ? cat_segments(k->c, find_sparse, v, e) : err_nomem(e);
-
-	for (size_t i = 0; v && i < v->n && !rc; i++)
-		rc = rewrite(k, v->number[i], out, e);
-	free(v);
-	return rc;
-}
-
-/* ---- prune ------------------------------------------------------------------------------------------ */
+/* ---- prune ----------------------------------------------------------------------------------- */
 
 /* Give free pages of the catalog back to the file system, some at a time. */
 static int shrink(struct care *k, struct err *e)
@@ -473,7 +309,8 @@ static int shrink(struct care *k, struct err *e)
 			rc = cat_exec(k->c, "PRAGMA incremental_vacuum(2048)", e);
 		rc = commit_or_not(k->c, rc, e);
 		if (!rc)
-			rc = cat_int(k->c, &left, e, "SELECT freelist_count FROM pragma_freelist_count", "");
+			rc = cat_int(k->c, &left, e,
+				     "SELECT freelist_count FROM pragma_freelist_count", "");
 	}
 	sqlite3_wal_checkpoint_v2(k->c->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 	return rc;
@@ -494,13 +331,19 @@ static int prune_dry(struct care *k, struct care_pruned *out, struct err *e)
 	int rc = count(k->c, "SELECT count(*) " DEAD_DOCUMENTS, &out->n_document, e);
 
 	if (!rc)
-		rc = count(k->c, "SELECT count(*) FROM extent x WHERE NOT EXISTS (SELECT 1 FROM span s JOIN entry n"
+		rc = count(k->c,
+			   "SELECT count(*) FROM extent x WHERE NOT EXISTS (SELECT 1 FROM span s "
+			   "JOIN entry n"
 			   " ON n.document = s.document WHERE s.extent = x.id) AND x.last NOT IN"
-			   " (SELECT preamble FROM engine)", &out->n_extent, e);
+			   " (SELECT preamble FROM engine)",
+			   &out->n_extent, e);
 	if (!rc)
-		rc = count(k->c, "SELECT coalesce(sum(bytes), 0) FROM extent x WHERE NOT EXISTS (SELECT 1 FROM"
+		rc = count(k->c,
+			   "SELECT coalesce(sum(bytes), 0) FROM extent x WHERE NOT EXISTS (SELECT "
+			   "1 FROM"
 			   " span s JOIN entry n ON n.document = s.document WHERE s.extent = x.id)"
-			   " AND x.last NOT IN (SELECT preamble FROM engine)", &out->bytes_freed, e);
+			   " AND x.last NOT IN (SELECT preamble FROM engine)",
+			   &out->bytes_freed, e);
 	return rc;
 }
 
@@ -522,7 +365,7 @@ int care_prune(struct library *lib, bool dry, const struct care_watch *w, struct
 		rc = drop_all(&k, "extents", "SELECT x.id " DEAD_EXTENTS " LIMIT ?1", BATCH_EXTENTS,
 			      cat_del_extent, &out->n_extent, e);
 	if (!rc)
-		rc = rewrite_sparse(&k, out, e);
+		rc = care_rewrite(&k, &out->bytes_rewritten, e);
 	if (!rc)
 		rc = doom_files(&k, e);
 	if (!rc)
@@ -533,7 +376,7 @@ int care_prune(struct library *lib, bool dry, const struct care_watch *w, struct
 	return rc;
 }
 
-/* ---- stats ------------------------------------------------------------------------------------------ */
+/* ---- stats ----------------------------------------------------------------------------------- */
 
 static uint64_t folder_bytes(const struct library *lib, const char *folder)
 {
@@ -545,7 +388,8 @@ static uint64_t folder_bytes(const struct library *lib, const char *folder)
 	while (d && (ent = readdir(d))) {
 		struct stat st;
 
-		if (!fstatat(dirfd(d), ent->d_name, &st, AT_SYMLINK_NOFOLLOW) && S_ISREG(st.st_mode))
+		if (!fstatat(dirfd(d), ent->d_name, &st, AT_SYMLINK_NOFOLLOW) &&
+		    S_ISREG(st.st_mode))
 			sum += (uint64_t)st.st_size;
 	}
 	if (d)
@@ -557,30 +401,33 @@ static uint64_t folder_bytes(const struct library *lib, const char *folder)
 int care_stats(struct library *lib, struct care_stats *out, struct err *e)
 {
 	struct care k = { .lib = lib, .c = lib_catalog(lib) };
-	const struct { const char *sql; uint64_t *to; } q[] = {
-		{ "SELECT count(*) FROM source", &out->n_source },
-		{ "SELECT count(*) FROM snapshot", &out->n_snapshot },
-		{ "SELECT count(*) FROM entry", &out->n_entry },
-		{ "SELECT count(*) FROM document", &out->n_document },
-		{ "SELECT count(*) FROM span", &out->n_span },
-		{ "SELECT count(*) FROM extent", &out->n_extent },
-		{ "SELECT coalesce(sum(n_page), 0) FROM extent", &out->n_page },
-		{ "SELECT count(*) FROM session", &out->n_session },
-		{ "SELECT count(*) FROM turn", &out->n_turn },
-		{ "SELECT coalesce(sum(n_byte), 0) FROM document", &out->text_bytes },
-		{ "SELECT coalesce(sum(length(data)), 0) FROM text", &out->text_stored },
-		{ "SELECT coalesce(sum(n_token), 0) FROM (SELECT DISTINCT last, n_token FROM span)",
-		  &out->n_token },
-		{ "SELECT coalesce(sum(n_token), 0) FROM extent", &out->n_encoded },
-		{ "SELECT coalesce(sum(bytes), 0) FROM extent", &out->segment_live },
-		{ "SELECT coalesce(sum(n_byte), 0) FROM document WHERE trigram = 0", &out->trigram_left },
+	const struct { const char *sql; uint64_t *to;
+	} q[] = {
+		{"SELECT count(*) FROM source", &out->n_source},
+		{"SELECT count(*) FROM snapshot", &out->n_snapshot},
+		{"SELECT count(*) FROM entry", &out->n_entry},
+		{"SELECT count(*) FROM document", &out->n_document},
+		{"SELECT count(*) FROM span", &out->n_span},
+		{"SELECT count(*) FROM extent", &out->n_extent},
+		{"SELECT coalesce(sum(n_page), 0) FROM extent", &out->n_page},
+		{"SELECT count(*) FROM session", &out->n_session},
+		{"SELECT count(*) FROM turn", &out->n_turn},
+		{"SELECT coalesce(sum(n_byte), 0) FROM document", &out->text_bytes},
+		{"SELECT coalesce(sum(length(data)), 0) FROM text", &out->text_stored},
+		{"SELECT coalesce(sum(n_token), 0) FROM (SELECT DISTINCT last, n_token FROM span)",
+		 &out->n_token},
+		{"SELECT coalesce(sum(n_token), 0) FROM extent", &out->n_encoded},
+		{"SELECT coalesce(sum(bytes), 0) FROM extent", &out->segment_live},
+		{"SELECT coalesce(sum(n_byte), 0) FROM document WHERE trigram = 0",
+		 &out->trigram_left},
 	};
 	int rc = cat_read_begin(k.c, e);
 
 	for (size_t i = 0; i < sizeof(q) / sizeof(q[0]) && !rc; i++)
 		rc = count(k.c, q[i].sql, q[i].to, e);
 	cat_read_end(k.c);
-	out->catalog_bytes = care_file_bytes(&k, "catalog.sqlite") + care_file_bytes(&k, "catalog.sqlite-wal");
+	out->catalog_bytes =
+		care_file_bytes(&k, "catalog.sqlite") + care_file_bytes(&k, "catalog.sqlite-wal");
 	out->segment_bytes = folder_bytes(lib, "segments");
 	out->tail_bytes = folder_bytes(lib, "tails");
 	return rc;

@@ -30,15 +30,18 @@ static int finish(struct repair *r, int rc, struct err *e)
 	return rc;
 }
 
-/* ---- The catalog ------------------------------------------------------------------------------------- */
+/* ---- The catalog ----------------------------------------------------------------------------- */
 
 static int alone(struct library *lib, struct err *e)
 {
 	int n, rc = lib_readers_left(lib, lib_generation(lib) + 1, &n, e);
 
 	if (!rc && n) {
-		rc = err_set(e, ERR_BUSY, "the catalog must be rewritten, and another process has the library open");
-		err_hint(e, rc, "end other folio commands and servers, then run `folio repair` again");
+		rc = err_set(
+			e, ERR_BUSY,
+			"the catalog must be rewritten, and another process has the library open");
+		err_hint(e, rc,
+			 "end other folio commands and servers, then run `folio repair` again");
 	}
 	return rc;
 }
@@ -79,17 +82,21 @@ static int mend_catalog(struct repair *r, struct err *e)
 	return rc;
 }
 
-/* ---- Texts and maps ------------------------------------------------------------------------------------ */
+/* ---- Texts and maps -------------------------------------------------------------------------- */
 
-/* Its full-text rows cannot be taken out without the text: the indexes are made again at the end. */
+/* Its full-text rows cannot be taken out without the text: the indexes are made again at the end.
+ */
 static int drop_text(struct repair *r, int64_t document, struct err *e)
 {
 	struct catalog *c = r->k.c;
 	int rc = cat_begin(c, e);
 
 	if (!rc)
-		rc = cat_run(c, e, "UPDATE entry SET state = 2, document = NULL, reason = ?2, seen = 0 WHERE"
-			     " document = ?1", "it", document, CARE_TEXT_LOST);
+		rc = cat_run(
+			c, e,
+			"UPDATE entry SET state = 2, document = NULL, reason = ?2, seen = 0 WHERE"
+			" document = ?1",
+			"it", document, CARE_TEXT_LOST);
 	if (!rc)
 		rc = cat_run(c, e, "DELETE FROM document WHERE id = ?1", "i", document);
 	r->words_stale = true;
@@ -102,7 +109,7 @@ static int mend_texts(struct repair *r, struct err *e)
 	struct buf path = { 0 };
 	int64_t *doc;
 	size_t n;
-	int rc = care_ids(r->k.c, "SELECT id FROM document ORDER BY id", &doc, &n, e);
+	int rc = care_ids(r->k.c, "SELECT id FROM document ORDER BY id", 0, &doc, &n, e);
 
 	for (size_t i = 0; i < n && !rc; i++) {
 		buf_clear(&path);
@@ -149,8 +156,8 @@ static int mend_words(struct repair *r, struct err *e)
 		for (int i = 0; i < 2 && !rc; i++)
 			if (cat_exec(c, check[i], NULL)) {
 				r->words_stale = true;
-				rc = care_report(&r->k, i ? "trigram" : "words", "full-text index", 0, true,
-						 "the index contradicts itself");
+				rc = care_report(&r->k, i ? "trigram" : "words", "full-text index",
+						 0, true, "the index contradicts itself");
 			}
 	}
 	if (rc || !r->words_stale)
@@ -166,7 +173,7 @@ static int mend_words(struct repair *r, struct err *e)
 	return rc;
 }
 
-/* ---- Pages ---------------------------------------------------------------------------------------------- */
+/* ---- Pages ----------------------------------------------------------------------------------- */
 
 static int new_number(void *ctx, uint32_t *number, struct err *e)
 {
@@ -196,8 +203,8 @@ static int make_sketch(const void *image, uint64_t bytes, uint32_t n_token, void
 	return sketch_from_extent(&plan, &x, *out, e);
 }
 
-/* Whole pages with a bad sketch, or in a file with a bad head: both go to a new place, the sketch made
- * again; the old bytes die. */
+/* Whole pages with a bad sketch, or in a file with a bad head: both go to a new place, the sketch
+ * made again; the old bytes die. */
 static int relocate(struct repair *r, const struct cat_extent *x, struct err *e)
 {
 	void *image, *sketch = NULL;
@@ -219,9 +226,13 @@ static int relocate(struct repair *r, const struct cat_extent *x, struct err *e)
 	if (!rc)
 		rc = cat_begin(r->k.c, e);
 	if (!rc)
-		rc = finish(r, cat_run(r->k.c, e, "UPDATE extent SET segment = ?2, offset = ?3, sketch = ?4"
-				       " WHERE id = ?1", "iiii", x->id, (int64_t)ref.number, (int64_t)ref.off,
-				       (int64_t)ref.sketch_off), e);
+		rc = finish(r,
+			    cat_run(r->k.c, e,
+				    "UPDATE extent SET segment = ?2, offset = ?3, sketch = ?4"
+				    " WHERE id = ?1",
+				    "iiii", x->id, (int64_t)ref.number, (int64_t)ref.off,
+				    (int64_t)ref.sketch_off),
+			    e);
 	free(image);
 	free(sketch);
 	return rc;
@@ -259,8 +270,8 @@ static int mend_extent(struct repair *r, int64_t id, struct err *e)
 	if (rc != ERR_CORRUPT)
 		return rc;
 	care_path_of_extent(&r->k, id, &path);
-	rc = care_report(&r->k, pages_good ? "summary" : "pages", path.data ? path.data : "?", o.x.n_token,
-			 true, "%s", e->msg);
+	rc = care_report(&r->k, pages_good ? "summary" : "pages", path.data ? path.data : "?",
+			 o.x.n_token, true, "%s", e->msg);
 	buf_release(&path);
 	if (!rc && pages_good)
 		return relocate(r, &o.x, e);
@@ -277,7 +288,7 @@ static int mend_extents(struct repair *r, struct err *e)
 {
 	int64_t *id;
 	size_t n;
-	int rc = care_ids(r->k.c, "SELECT id FROM extent ORDER BY segment, offset", &id, &n, e);
+	int rc = care_ids(r->k.c, "SELECT id FROM extent ORDER BY segment, offset", 0, &id, &n, e);
 
 	for (size_t i = 0; i < n && !rc; i++) {
 		rc = mend_extent(r, id[i], e);
@@ -309,10 +320,10 @@ static int mend_parts(struct repair *r, struct err *e)
 	return rc;
 }
 
-/* ---- Sessions -------------------------------------------------------------------------------------------- */
+/* ---- Sessions -------------------------------------------------------------------------------- */
 
-/* A page that is gone takes the ones after it along: the turns that stood on them keep their words and
- * their tokens, which are read again when the session goes on. */
+/* A page that is gone takes the ones after it along: the turns that stood on them keep their words
+ * and their tokens, which are read again when the session goes on. */
 static int drop_tail(struct repair *r, int64_t tail, bool near_only, struct err *e)
 {
 	static const struct sum128 none;
@@ -320,17 +331,27 @@ static int drop_tail(struct repair *r, int64_t tail, bool near_only, struct err 
 	int rc = cat_begin(c, e);
 
 	if (!rc && near_only)
-		return finish(r, cat_run(c, e, "UPDATE tail SET near_at = 0, near_n = 0, near_sum = ?2 WHERE"
-					 " id = ?1", "is", tail, &none), e);
+		return finish(r,
+			      cat_run(c, e,
+				      "UPDATE tail SET near_at = 0, near_n = 0, near_sum = ?2 WHERE"
+				      " id = ?1",
+				      "is", tail, &none),
+			      e);
 	if (!rc)
 		rc = cat_exec(c, "PRAGMA defer_foreign_keys = ON", e);
 	if (!rc)
-		rc = cat_run(c, e, "WITH RECURSIVE d(id) AS (SELECT ?1 UNION SELECT t.id FROM tail t JOIN d ON"
-			     " t.parent = d.id) UPDATE turn SET tail = NULL WHERE tail IN (SELECT id FROM d)",
-			     "i", tail);
+		rc = cat_run(
+			c, e,
+			"WITH RECURSIVE d(id) AS (SELECT ?1 UNION SELECT t.id FROM tail t JOIN d ON"
+			" t.parent = d.id) UPDATE turn SET tail = NULL WHERE tail IN (SELECT id "
+			"FROM d)",
+			"i", tail);
 	if (!rc)
-		rc = cat_run(c, e, "WITH RECURSIVE d(id) AS (SELECT ?1 UNION SELECT t.id FROM tail t JOIN d ON"
-			     " t.parent = d.id) DELETE FROM tail WHERE id IN (SELECT id FROM d)", "i", tail);
+		rc = cat_run(
+			c, e,
+			"WITH RECURSIVE d(id) AS (SELECT ?1 UNION SELECT t.id FROM tail t JOIN d ON"
+			" t.parent = d.id) DELETE FROM tail WHERE id IN (SELECT id FROM d)",
+			"i", tail);
 	return finish(r, rc, e);
 }
 
@@ -357,15 +378,18 @@ static int mend_turns(struct repair *r, struct err *e)
 	struct catalog *c = r->k.c;
 	int64_t *id;
 	size_t n;
-	int rc = care_ids(c, "SELECT id FROM turn ORDER BY id", &id, &n, e);
+	int rc = care_ids(c, "SELECT id FROM turn ORDER BY id", 0, &id, &n, e);
 
 	for (size_t i = 0; i < n && !rc; i++) {
 		struct sess_turn t;
 		struct sum128 sum;
 		sqlite3_stmt *st;
 
-		rc = cat_q(c, &st, e, "SELECT id, n, at, question, answer, citations, info, token, pos, sum FROM"
-			   " turn WHERE id = ?1", "i", id[i]);
+		rc = cat_q(
+			c, &st, e,
+			"SELECT id, n, at, question, answer, citations, info, token, pos, sum FROM"
+			" turn WHERE id = ?1",
+			"i", id[i]);
 		if (rc)
 			break;
 		rc = cat_step(c, st, e);
@@ -373,7 +397,8 @@ static int mend_turns(struct repair *r, struct err *e)
 		cat_done(c, st);
 		if (rc != ERR_CORRUPT)
 			continue;
-		rc = care_report(&r->k, "turn", "turn", 0, false, "turn %u of a session is lost", t.n);
+		rc = care_report(&r->k, "turn", "turn", 0, false, "turn %u of a session is lost",
+				 t.n);
 		t.question = "";
 		t.answer = "(damaged, could not be restored)";
 		t.citations = "[]";
@@ -384,9 +409,14 @@ static int mend_turns(struct repair *r, struct err *e)
 		if (!rc)
 			rc = cat_begin(c, e);
 		if (!rc)
-			rc = finish(r, cat_run(c, e, "UPDATE turn SET question = ?2, answer = ?3, citations = ?4,"
-					       " info = ?5, token = x'', sum = ?6 WHERE id = ?1", "itttts", id[i],
-					       t.question, t.answer, t.citations, t.info, &sum), e);
+			rc = finish(r,
+				    cat_run(c, e,
+					    "UPDATE turn SET question = ?2, answer = ?3, citations "
+					    "= ?4,"
+					    " info = ?5, token = x'', sum = ?6 WHERE id = ?1",
+					    "itttts", id[i], t.question, t.answer, t.citations,
+					    t.info, &sum),
+				    e);
 	}
 	free(id);
 	return rc;
@@ -397,28 +427,33 @@ static int mend_settings(struct repair *r, struct err *e)
 	struct catalog *c = r->k.c;
 	int64_t *id;
 	size_t n;
-	int rc = care_ids(c, "SELECT id FROM setting ORDER BY id", &id, &n, e);
+	int rc = care_ids(c, "SELECT id FROM setting ORDER BY id", 0, &id, &n, e);
 
 	for (size_t i = 0; i < n && !rc; i++) {
 		struct sum128 sum;
 		sqlite3_stmt *st;
 		bool good;
 
-		rc = cat_q(c, &st, e, "SELECT key, value, sum FROM setting WHERE id = ?1", "i", id[i]);
+		rc = cat_q(c, &st, e, "SELECT key, value, sum FROM setting WHERE id = ?1", "i",
+			   id[i]);
 		if (rc)
 			break;
 		rc = cat_step(c, st, e);
 		good = rc > 0 && cat_col_sum(st, 2, &sum) &&
-		       sum128_eq(sum, sum128_of(sqlite3_column_blob(st, 1), (size_t)sqlite3_column_bytes(st, 1)));
+		       sum128_eq(sum, sum128_of(sqlite3_column_blob(st, 1),
+						(size_t)sqlite3_column_bytes(st, 1)));
 		if (rc > 0)
-			rc = good ? 0 : care_report(&r->k, "settings", cat_col_text(st, 0), 0, false,
-						    "setting '%s' is lost", cat_col_text(st, 0));
+			rc = good ? 0
+				  : care_report(&r->k, "settings", cat_col_text(st, 0), 0, false,
+						"setting '%s' is lost", cat_col_text(st, 0));
 		cat_done(c, st);
 		if (rc || good)
 			continue;
 		rc = cat_begin(c, e);
 		if (!rc)
-			rc = finish(r, cat_run(c, e, "DELETE FROM setting WHERE id = ?1", "i", id[i]), e);
+			rc = finish(r,
+				    cat_run(c, e, "DELETE FROM setting WHERE id = ?1", "i", id[i]),
+				    e);
 	}
 	free(id);
 	return rc;

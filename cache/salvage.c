@@ -15,7 +15,8 @@
 #include "cache/extent.h"
 #include "cache/sumvfs.h"
 
-/* Tables in the order of who refers to whom.  page, piece and the full-text tables are made again. */
+/* Tables in the order of who refers to whom.  page, piece and the full-text tables are made again.
+ */
 static const struct table {
 	const char *name, *kind;
 	const char *order;	/* key of a table without row ids, NULL for others */
@@ -86,10 +87,10 @@ static int put_row(struct copy *p, sqlite3_stmt *st)
 	return rc == SQLITE_DONE ? 0 : cat_err(p->to, rc, "write", p->e);
 }
 
-/* ---- Tables with row ids ----------------------------------------------------------------------------- */
+/* ---- Tables with row ids --------------------------------------------------------------------- */
 
-/* The first row id at or after `from`, by the key alone.  0 found, 1 none, ERR_CORRUPT: the way to it
- * leads over a bad page. */
+/* The first row id at or after `from`, by the key alone.  0 found, 1 none, ERR_CORRUPT: the way to
+ * it leads over a bad page. */
 static int probe(struct copy *p, sqlite3_stmt *key, int64_t from, int64_t *id)
 {
 	int rc;
@@ -143,7 +144,8 @@ static int copy_rows(struct copy *p)
 			 " ORDER BY rowid LIMIT 1", p->t->name);
 
 	if (!rc)
-		rc = prepare(p->k->c, &row, p->e, "SELECT * FROM %s NOT INDEXED WHERE rowid = ?1", p->t->name);
+		rc = prepare(p->k->c, &row, p->e, "SELECT * FROM %s NOT INDEXED WHERE rowid = ?1",
+			     p->t->name);
 	while (!rc) {
 		rc = probe(p, key, from, &id);
 		if (rc == ERR_CORRUPT) {
@@ -157,7 +159,8 @@ static int copy_rows(struct copy *p)
 		if (rc > 0)
 			rc = put_row(p, row);
 		else if (rc == ERR_CORRUPT)
-			p->n_lost++, rc = 0;	/* the key could be read, the rest lies on a bad page */
+			p->n_lost++,
+				rc = 0; /* the key could be read, the rest lies on a bad page */
 		sqlite3_reset(row);
 		from = id + 1;
 	}
@@ -166,7 +169,7 @@ static int copy_rows(struct copy *p)
 	return rc == 1 || rc == ERR_CORRUPT ? 0 : rc;
 }
 
-/* ---- Tables without: from both ends ------------------------------------------------------------------- */
+/* ---- Tables without: from both ends ---------------------------------------------------------- */
 
 static int copy_ends(struct copy *p)
 {
@@ -221,15 +224,18 @@ static int copy_table(struct care *k, struct catalog *to, const struct table *t,
 		rc = care_report(k, t->kind, t->name, 0, t->repairable,
 				 "table '%s': %llu rows were kept, at least %llu are lost", t->name,
 				 (unsigned long long)p.n, (unsigned long long)p.n_lost);
-	return rc ? rc : care_progress(k, "salvage", (uint64_t)(t - table) + 1, sizeof(table) / sizeof(*table));
+	return rc ? rc
+		  : care_progress(k, "salvage", (uint64_t)(t - table) + 1,
+				  sizeof(table) / sizeof(*table));
 }
 
-/* ---- What refers to nothing --------------------------------------------------------------------------- */
+/* ---- What refers to nothing ------------------------------------------------------------------ */
 
 /* In this order: each line may leave work for the ones after it. */
 static const char *const mend[] = {
 	"INSERT OR IGNORE INTO head VALUES(1, 0)",
-	"INSERT INTO source(id, name, kind, origin, made) SELECT DISTINCT source, 'recovered-' || source, 'dir',"
+	"INSERT INTO source(id, name, kind, origin, made) SELECT DISTINCT source, 'recovered-' || "
+	"source, 'dir',"
 	" '', 0 FROM snapshot WHERE source NOT IN (SELECT id FROM source)",
 	"DELETE FROM entry WHERE snapshot NOT IN (SELECT id FROM snapshot)",
 	"DELETE FROM text WHERE document NOT IN (SELECT id FROM document)",
@@ -241,7 +247,8 @@ static const char *const mend[] = {
 	"DELETE FROM span WHERE engine NOT IN (SELECT id FROM engine)"
 	" OR document NOT IN (SELECT id FROM document)",
 	"DELETE FROM part WHERE extent NOT IN (SELECT id FROM extent)",
-	"INSERT OR IGNORE INTO segment(id, engine, made) SELECT segment, min(engine), 0 FROM extent GROUP BY 1",
+	"INSERT OR IGNORE INTO segment(id, engine, made) SELECT segment, min(engine), 0 FROM "
+	"extent GROUP BY 1",
 	"DELETE FROM part WHERE segment NOT IN (SELECT id FROM segment)",
 	"UPDATE span SET extent = (SELECT id FROM extent WHERE last = span.last)",
 	"UPDATE turn SET parent = NULL WHERE parent NOT IN (SELECT id FROM turn)",
@@ -263,7 +270,8 @@ static int one_extent(void *ctx, const struct cat_extent *x)
 
 /* An engine's row says nothing that the head of any of its extents does not say, but for its name,
  * which comes back when it is used next. */
-static int recover_engine(struct care *k, struct catalog *to, int64_t engine, int64_t extent, struct err *e)
+static int recover_engine(struct care *k, struct catalog *to, int64_t engine, int64_t extent,
+			  struct err *e)
 {
 	struct cat_extent x;
 	struct extent head;
@@ -276,10 +284,13 @@ static int recover_engine(struct care *k, struct catalog *to, int64_t engine, in
 		return rc;
 	rc = extent_parse(&head, image, x.ref.bytes, e);
 	if (!rc)
-		rc = cat_run(to, e, "INSERT INTO engine VALUES(?1, ?2, ?3, 'recovered', ?4, ?5, ?6, ?7, ?8, 0)",
-			     "iIIiiiii", engine, &head.engine, &head.attends, (int64_t)head.plan.geom.n_far_layer,
-			     (int64_t)head.plan.geom.n_head_kv, (int64_t)head.plan.geom.head_dim,
-			     (int64_t)head.plan.geom.page_tokens, (int64_t)x.type);
+		rc = cat_run(
+			to, e,
+			"INSERT INTO engine VALUES(?1, ?2, ?3, 'recovered', ?4, ?5, ?6, ?7, ?8, 0)",
+			"iIIiiiii", engine, &head.engine, &head.attends,
+			(int64_t)head.plan.geom.n_far_layer, (int64_t)head.plan.geom.n_head_kv,
+			(int64_t)head.plan.geom.head_dim, (int64_t)head.plan.geom.page_tokens,
+			(int64_t)x.type);
 	free(image);
 	return rc;
 }
@@ -288,18 +299,23 @@ static int recover_engines(struct care *k, struct catalog *to, struct err *e)
 {
 	int64_t *extent = NULL;
 	size_t n = 0;
-	int rc = care_ids(to, "SELECT x.id FROM extent x JOIN span s ON s.last = x.last AND s.mode = 2 WHERE"
-			  " x.engine NOT IN (SELECT id FROM engine) GROUP BY x.id", &extent, &n, e);
+	int rc = care_ids(
+		to,
+		"SELECT x.id FROM extent x JOIN span s ON s.last = x.last AND s.mode = 2 WHERE"
+		" x.engine NOT IN (SELECT id FROM engine) GROUP BY x.id",
+		0, &extent, &n, e);
 
 	for (size_t i = 0; i < n && !rc; i++) {
 		int64_t engine;
 
-		rc = cat_int(to, &engine, e, "SELECT engine FROM extent WHERE id = ?1 AND engine NOT IN"
-			     " (SELECT id FROM engine)", "i", extent[i]);
+		rc = cat_int(to, &engine, e,
+			     "SELECT engine FROM extent WHERE id = ?1 AND engine NOT IN"
+			     " (SELECT id FROM engine)",
+			     "i", extent[i]);
 		if (!rc)
 			rc = recover_engine(k, to, engine, extent[i], e);
 		if (rc == ERR_NOTFOUND || rc == ERR_CORRUPT || rc == ERR_INVALID)
-			rc = 0;		/* recovered from another one, or the next may be readable */
+			rc = 0; /* recovered from another one, or the next may be readable */
 	}
 	free(extent);
 	return rc;
@@ -320,7 +336,8 @@ static int keep_numbers(struct care *k, struct catalog *to, struct err *e)
 	if (!max)
 		return 0;
 	/* AUTOINCREMENT remembers the largest id there ever was. */
-	return cat_run(to, e, "INSERT OR IGNORE INTO segment(id, engine, made) VALUES(?1, 0, 0)", "i", (int64_t)max);
+	return cat_run(to, e, "INSERT OR IGNORE INTO segment(id, engine, made) VALUES(?1, 0, 0)",
+		       "i", (int64_t)max);
 }
 
 #define LOST_ENTRIES "n.document IS NOT NULL AND n.document NOT IN (SELECT id FROM document)"
@@ -330,8 +347,11 @@ static int mend_entries(struct care *k, struct catalog *to, struct err *e)
 {
 	struct buf path = { 0 };
 	sqlite3_stmt *st;
-	int rc = cat_q(to, &st, e, "SELECT s.name, n.path FROM entry n JOIN snapshot a ON a.id = n.snapshot JOIN"
-		       " source s ON s.id = a.source WHERE " LOST_ENTRIES, "");
+	int rc =
+		cat_q(to, &st, e,
+		      "SELECT s.name, n.path FROM entry n JOIN snapshot a ON a.id = n.snapshot JOIN"
+		      " source s ON s.id = a.source WHERE " LOST_ENTRIES,
+		      "");
 
 	if (rc)
 		return rc;
@@ -339,14 +359,19 @@ static int mend_entries(struct care *k, struct catalog *to, struct err *e)
 		buf_clear(&path);
 		buf_addf(&path, "%s:", cat_col_text(st, 0));
 		buf_add(&path, sqlite3_column_blob(st, 1), (size_t)sqlite3_column_bytes(st, 1));
-		rc = care_report(k, "text", path.data ? path.data : "?", 0, false, "the text is lost");
+		rc = care_report(k, "text", path.data ? path.data : "?", 0, false,
+				 "the text is lost");
 		if (rc)
 			break;
 	}
 	cat_done(to, st);
 	buf_release(&path);
-	return rc ? rc : cat_run(to, e, "UPDATE entry AS n SET state = 2, document = NULL, reason = ?1, seen = 0"
-				 " WHERE " LOST_ENTRIES, "t", CARE_TEXT_LOST);
+	return rc ? rc
+		  : cat_run(to, e,
+			    "UPDATE entry AS n SET state = 2, document = NULL, reason = ?1, seen = "
+			    "0"
+			    " WHERE " LOST_ENTRIES,
+			    "t", CARE_TEXT_LOST);
 }
 
 struct pages_copy {
@@ -360,8 +385,9 @@ static int put_pages(void *ctx, const struct cat_extent *x)
 	int rc = 0;
 
 	for (uint32_t i = 0; i < x->n_page && !rc; i++)
-		rc = cat_run(p->to, p->e, "INSERT OR IGNORE INTO page(id, extent, pgno) VALUES(?1, ?2, ?3)", "Iii",
-			     &x->page[i], x->id, (int64_t)i);
+		rc = cat_run(p->to, p->e,
+			     "INSERT OR IGNORE INTO page(id, extent, pgno) VALUES(?1, ?2, ?3)",
+			     "Iii", &x->page[i], x->id, (int64_t)i);
 	return rc;
 }
 
@@ -370,11 +396,14 @@ static int mend_maps(struct care *k, struct catalog *to, struct err *e)
 {
 	int64_t *doc = NULL;
 	size_t n = 0;
-	int rc = care_ids(to, "SELECT id FROM document WHERE id NOT IN (SELECT document FROM map)", &doc, &n, e);
+	int rc = care_ids(to, "SELECT id FROM document WHERE id NOT IN (SELECT document FROM map)",
+			  0, &doc, &n, e);
 
 	for (size_t i = 0; i < n && !rc; i++) {
-		rc = care_report(k, "map", "map", 0, false, "anchors of document %lld are lost, its lines were"
-				 " counted again", (long long)doc[i]);
+		rc = care_report(k, "map", "map", 0, false,
+				 "anchors of document %lld are lost, its lines were"
+				 " counted again",
+				 (long long)doc[i]);
 		if (!rc)
 			rc = cat_remake_map(to, doc[i], e);
 		if (rc == ERR_CORRUPT)
@@ -429,7 +458,8 @@ int care_salvage(struct care *k, const char *path, struct err *e)
 		sqlite3_exec(to->db, "ROLLBACK", NULL, NULL, NULL);
 	to->in_batch = false;
 	/* Leave no journal behind: one file is what gets the name. */
-	if (!rc && sqlite3_wal_checkpoint_v2(to->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) != SQLITE_OK)
+	if (!rc && sqlite3_wal_checkpoint_v2(to->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL,
+					     NULL) != SQLITE_OK)
 		rc = cat_err(to, sqlite3_errcode(to->db), "checkpoint", e);
 	cat_close(to);
 	fd = rc ? -1 : open(tmp.data, O_RDWR | O_CLOEXEC);
@@ -441,17 +471,19 @@ int care_salvage(struct care *k, const char *path, struct err *e)
 	return rc;
 }
 
-/* ---- Without its first pages ---------------------------------------------------------------------------- */
+/* ---- Without its first pages ----------------------------------------------------------------- */
 
 /* Put the template's page in the place of a bad one.  Page 1 also says how long the file is. */
 static int put_page(int from, int to, int64_t pgno, uint32_t n_page, struct err *e)
 {
 	uint8_t page[SUMVFS_PAGE];
-	int rc = file_pread(to, page, sizeof(page), (uint64_t)(pgno - 1) * SUMVFS_PAGE, "catalog.sqlite", e);
+	int rc = file_pread(to, page, sizeof(page), (uint64_t)(pgno - 1) * SUMVFS_PAGE,
+			    "catalog.sqlite", e);
 
 	if (rc || sumvfs_check(page, (uint32_t)pgno))
 		return rc;
-	rc = file_pread(from, page, sizeof(page), (uint64_t)(pgno - 1) * SUMVFS_PAGE, "a template", e);
+	rc = file_pread(from, page, sizeof(page), (uint64_t)(pgno - 1) * SUMVFS_PAGE, "a template",
+			e);
 	if (rc)
 		return rc;
 	if (pgno == 1) {
@@ -460,7 +492,8 @@ static int put_page(int from, int to, int64_t pgno, uint32_t n_page, struct err 
 		memcpy(page + 92, page + 24, 4);	/* the length above is valid */
 		sumvfs_seal(page, 1);
 	}
-	return file_pwrite(to, page, sizeof(page), (uint64_t)(pgno - 1) * SUMVFS_PAGE, "catalog.sqlite", e);
+	return file_pwrite(to, page, sizeof(page), (uint64_t)(pgno - 1) * SUMVFS_PAGE,
+			   "catalog.sqlite", e);
 }
 
 int care_rescue_schema(struct library *lib, const char *path, struct err *e)
@@ -477,7 +510,8 @@ int care_rescue_schema(struct library *lib, const char *path, struct err *e)
 	unlink(tmp);
 	rc = cat_open(&c, lib, tmp, LIB_CREATE, e);
 	if (!rc)
-		rc = care_ids(c, "SELECT pageno FROM dbstat WHERE name = 'sqlite_schema'", &page, &n, e);
+		rc = care_ids(c, "SELECT pageno FROM dbstat WHERE name = 'sqlite_schema'", 0, &page,
+			      &n, e);
 	cat_close(c);
 	if (!rc) {
 		from = open(tmp, O_RDONLY | O_CLOEXEC);

@@ -9,7 +9,7 @@
 #include "base/utf8.h"
 #include "cache/cat_int.h"
 
-#define PIECE_MIN     3072u		/* bytes; the first line end at or after this ends a piece */
+#define PIECE_MIN 3072u /* bytes; the first line end at or after this ends a piece */
 #define PIECE_MAX     6144u		/* ... or here, where there is none */
 #define TRIGRAM_MAX   (4u << 20)	/* bytes of a document that the trigram index takes */
 #define MARKS_MAX     64
@@ -17,7 +17,7 @@
 /* document.trigram */
 enum { TRIGRAM_NO = 0, TRIGRAM_YES = 1, TRIGRAM_TOO_BIG = 2 };
 
-/* ---- Pieces: rows of the words index --------------------------------------------------------------- */
+/* ---- Pieces: rows of the words index --------------------------------------------------------- */
 
 /* End of the piece that starts at `at`: depends on the text alone, so that taking the rows out of a
  * contentless index finds the very bytes that were put in. */
@@ -45,8 +45,8 @@ int search_put(struct catalog *c, int64_t document, const char *text, size_t n, 
 		sqlite3_stmt *st;
 
 		end = piece_end(text, n, at);
-		rc = cat_run(c, e, "INSERT INTO piece(document, start, end) VALUES(?1, ?2, ?3)", "iii",
-			     document, (int64_t)at, (int64_t)end);
+		rc = cat_run(c, e, "INSERT INTO piece(document, start, end) VALUES(?1, ?2, ?3)",
+			     "iii", document, (int64_t)at, (int64_t)end);
 		if (!rc)
 			rc = cat_q(c, &st, e, "INSERT INTO words(rowid, body) VALUES(?1, ?2)", "i",
 				   (int64_t)sqlite3_last_insert_rowid(c->db));
@@ -75,7 +75,8 @@ static int put_trigram(struct catalog *c, int64_t document, const struct buf *te
 static int del_words(struct catalog *c, int64_t document, const struct buf *text, struct err *e)
 {
 	sqlite3_stmt *pieces, *st;
-	int rc = cat_q(c, &pieces, e, "SELECT id, start, end FROM piece WHERE document = ?1", "i", document);
+	int rc = cat_q(c, &pieces, e, "SELECT id, start, end FROM piece WHERE document = ?1", "i",
+		       document);
 
 	if (rc)
 		return rc;
@@ -88,7 +89,8 @@ static int del_words(struct catalog *c, int64_t document, const struct buf *text
 			rc = cat_bad_row("piece", id, e);
 			break;
 		}
-		rc = cat_q(c, &st, e, "INSERT INTO words(words, rowid, body) VALUES('delete', ?1, ?2)", "i",
+		rc = cat_q(c, &st, e,
+			   "INSERT INTO words(words, rowid, body) VALUES('delete', ?1, ?2)", "i",
 			   id);
 		if (rc)
 			break;
@@ -110,13 +112,14 @@ int search_del(struct catalog *c, int64_t document, struct err *e)
 	int rc = cat_text_cached(c, document, &text, e);
 
 	if (!rc)
-		rc = cat_int(c, &trigram, e, "SELECT trigram FROM document WHERE id = ?1", "i", document);
+		rc = cat_int(c, &trigram, e, "SELECT trigram FROM document WHERE id = ?1", "i",
+			     document);
 	if (!rc)
 		rc = del_words(c, document, text, e);
 	if (rc || trigram != TRIGRAM_YES)
 		return rc;
-	rc = cat_q(c, &st, e, "INSERT INTO trigram(trigram, rowid, body) VALUES('delete', ?1, ?2)", "i",
-		   document);
+	rc = cat_q(c, &st, e, "INSERT INTO trigram(trigram, rowid, body) VALUES('delete', ?1, ?2)",
+		   "i", document);
 	if (rc)
 		return rc;
 	sqlite3_bind_text(st, 2, text->data ? text->data : "", (int)text->len, SQLITE_STATIC);
@@ -158,15 +161,18 @@ int search_fill(struct catalog *c, uint64_t max_byte, uint64_t *left, struct err
 		const struct buf *text;
 		int64_t id, size;
 
-		rc = cat_int(c, &id, e, "SELECT id FROM document WHERE trigram = 0 ORDER BY id LIMIT 1", "");
+		rc = cat_int(c, &id, e,
+			     "SELECT id FROM document WHERE trigram = 0 ORDER BY id LIMIT 1", "");
 		if (rc == ERR_NOTFOUND) {
 			rc = 0;
 			break;
 		}
 		if (!rc)
-			rc = cat_int(c, &size, e, "SELECT n_byte FROM document WHERE id = ?1", "i", id);
+			rc = cat_int(c, &size, e, "SELECT n_byte FROM document WHERE id = ?1", "i",
+				     id);
 		if (!rc && size > TRIGRAM_MAX) {
-			rc = cat_run(c, e, "UPDATE document SET trigram = 2 WHERE id = ?1", "i", id);
+			rc = cat_run(c, e, "UPDATE document SET trigram = 2 WHERE id = ?1", "i",
+				     id);
 			continue;
 		}
 		if (!rc)
@@ -174,7 +180,8 @@ int search_fill(struct catalog *c, uint64_t max_byte, uint64_t *left, struct err
 		if (!rc)
 			rc = put_trigram(c, id, text, e);
 		if (!rc)
-			rc = cat_run(c, e, "UPDATE document SET trigram = 1 WHERE id = ?1", "i", id);
+			rc = cat_run(c, e, "UPDATE document SET trigram = 1 WHERE id = ?1", "i",
+				     id);
 		done += (uint64_t)size + 1;
 	}
 	if (!rc)
@@ -189,7 +196,7 @@ int search_fill(struct catalog *c, uint64_t max_byte, uint64_t *left, struct err
 	return rc;
 }
 
-/* ---- Queries from words ---------------------------------------------------------------------------- */
+/* ---- Queries from words ---------------------------------------------------------------------- */
 
 static bool is_word_byte(unsigned char b)
 {
@@ -216,9 +223,10 @@ static void add_parts(struct buf *out, const char *s, size_t n)
 	size_t start = 0;
 
 	for (size_t i = 1; i <= n; i++) {
-		bool cut = i == n || s[i] == '_' || s[i - 1] == '_' ||
-			   (is_lower(s[i - 1]) && is_upper(s[i])) ||
-			   (i + 1 < n && is_upper(s[i - 1]) && is_upper(s[i]) && is_lower(s[i + 1]));
+		bool cut =
+			i == n || s[i] == '_' || s[i - 1] == '_' ||
+			(is_lower(s[i - 1]) && is_upper(s[i])) ||
+			(i + 1 < n && is_upper(s[i - 1]) && is_upper(s[i]) && is_lower(s[i + 1]));
 
 		if (!cut)
 			continue;
@@ -262,7 +270,7 @@ int search_query_of(const char *text, size_t n, struct buf *out, struct err *e)
 	return rc;
 }
 
-/* ---- Marks: where the words of a query stand in a piece -------------------------------------------- */
+/* ---- Marks: where the words of a query stand in a piece -------------------------------------- */
 
 /* An FTS5 auxiliary function: marks(words, piece text) gives a blob of struct search_mark, relative
  * to the piece.  The index knows token numbers; the tokenizer, run again over the text, turns
@@ -338,7 +346,7 @@ int search_open(struct catalog *c, struct err *e)
 	return 0;
 }
 
-/* ---- Words ----------------------------------------------------------------------------------------- */
+/* ---- Words ----------------------------------------------------------------------------------- */
 
 struct found {
 	int64_t  piece, document;
@@ -380,10 +388,9 @@ static int take_best(struct catalog *c, sqlite3_stmt *st, const int64_t *allowed
 	int rc;
 
 	while ((rc = cat_step(c, st, e)) > 0) {
-		struct found f = {
-			.piece = sqlite3_column_int64(st, 0), .score = -sqlite3_column_double(st, 1),
-			.document = sqlite3_column_int64(st, 2)
-		};
+		struct found f = {.piece = sqlite3_column_int64(st, 0),
+				  .score = -sqlite3_column_double(st, 1),
+				  .document = sqlite3_column_int64(st, 2)};
 		bool bad = false;
 
 		f.start = cat_col_u64(st, 3, &bad);
@@ -423,8 +430,9 @@ static int give_hit(struct catalog *c, const char *query, const struct found *f,
 		return rc;
 	if (f->end > text->len)
 		return cat_bad_row("piece", f->piece, e);
-	rc = cat_q(c, &st, e, "SELECT marks(words, ?3) FROM words WHERE words MATCH ?1 AND rowid = ?2",
-		   "ti", query, f->piece);
+	rc = cat_q(c, &st, e,
+		   "SELECT marks(words, ?3) FROM words WHERE words MATCH ?1 AND rowid = ?2", "ti",
+		   query, f->piece);
 	if (rc)
 		return rc;
 	sqlite3_bind_text(st, 3, text->data + f->start, (int)(f->end - f->start), SQLITE_STATIC);
@@ -451,7 +459,8 @@ static int query_err(struct catalog *c, const char *query, int rc, struct err *e
 {
 	if ((sqlite3_errcode(c->db) & 0xff) != SQLITE_ERROR)
 		return rc;
-	return err_set(e, ERR_INVALID, "cannot search for '%.200s': %s", query, sqlite3_errmsg(c->db));
+	return err_set(e, ERR_INVALID, "cannot search for '%.200s': %s", query,
+		       sqlite3_errmsg(c->db));
 }
 
 int search_words(struct catalog *c, const char *query, const int64_t *snapshot, size_t n_snapshot,
@@ -468,8 +477,10 @@ int search_words(struct catalog *c, const char *query, const int64_t *snapshot, 
 	rc = cat_documents_in(c, snapshot, n_snapshot, &allowed, &n_allowed, e);
 	if (rc)
 		return rc;
-	rc = cat_q(c, &st, e, "SELECT w.rowid, w.rank, p.document, p.start, p.end FROM words w"
-		   " JOIN piece p ON p.id = w.rowid WHERE w.words MATCH ?1 ORDER BY w.rank", "t", query);
+	rc = cat_q(c, &st, e,
+		   "SELECT w.rowid, w.rank, p.document, p.start, p.end FROM words w"
+		   " JOIN piece p ON p.id = w.rowid WHERE w.words MATCH ?1 ORDER BY w.rank",
+		   "t", query);
 	if (!rc) {
 		rc = take_best(c, st, allowed, n_allowed, k, &found, &n, e);
 		if (rc == ERR_IO)
@@ -485,7 +496,7 @@ int search_words(struct catalog *c, const char *query, const int64_t *snapshot, 
 	return rc;
 }
 
-/* ---- Literals -------------------------------------------------------------------------------------- */
+/* ---- Literals -------------------------------------------------------------------------------- */
 
 /* Case folding as PCRE2 and as FTS5 do it differs for a few letters (long s, Kelvin sign, most of
  * what is not ASCII).  With fold only trigrams that no such letter can stand for are asked for. */

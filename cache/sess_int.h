@@ -1,4 +1,5 @@
-/* cache/sess_int.h - what session.c, tail.c and the care of a library share; nobody else includes it */
+/* cache/sess_int.h - what session.c, tail.c, verify.c and repair.c share; nobody else includes it
+ */
 #ifndef CACHE_SESS_INT_H
 #define CACHE_SESS_INT_H
 

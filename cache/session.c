@@ -13,7 +13,7 @@
 
 #define NAME_MAX_BYTES 200
 
-/* ---- Sessions ------------------------------------------------------------------------------------ */
+/* ---- Sessions -------------------------------------------------------------------------------- */
 
 static int check_name(struct catalog *c, const char *name, struct err *e)
 {
@@ -22,10 +22,12 @@ static int check_name(struct catalog *c, const char *name, struct err *e)
 	int rc;
 
 	if (!n || n > NAME_MAX_BYTES || utf8_check(name, n) != n)
-		return err_set(e, ERR_INVALID, "a session's name has 1 to %d bytes of UTF-8", NAME_MAX_BYTES);
+		return err_set(e, ERR_INVALID, "a session's name has 1 to %d bytes of UTF-8",
+			       NAME_MAX_BYTES);
 	for (const char *p = name; *p; p++)
 		if ((unsigned char)*p < 0x20 || *p == 0x7f || *p == '/' || *p == '@')
-			return err_set(e, ERR_INVALID, "session name '%s' holds '/', '@' or a control character",
+			return err_set(e, ERR_INVALID,
+				       "session name '%s' holds '/', '@' or a control character",
 				       name);
 	rc = cat_int(c, &id, e, "SELECT id FROM session WHERE name = ?1", "t", name);
 	if (!rc)
@@ -58,9 +60,10 @@ static int insert(struct catalog *c, const char *name, int64_t engine, int64_t m
 	else if (!rc)
 		rc = free_name(c, buf, sizeof(buf), e);
 	if (!rc)
-		rc = cat_run(c, e, "INSERT INTO session(name, engine, mode, made, used, turn)"
-			     " VALUES(?1, ?2, ?3, ?4, ?4, nullif(?5, 0))", "tiiii", name ? name : buf,
-			     engine, mode, clock_unix(), turn);
+		rc = cat_run(c, e,
+			     "INSERT INTO session(name, engine, mode, made, used, turn)"
+			     " VALUES(?1, ?2, ?3, ?4, ?4, nullif(?5, 0))",
+			     "tiiii", name ? name : buf, engine, mode, clock_unix(), turn);
 	if (!rc)
 		*id = sqlite3_last_insert_rowid(c->db);
 	return rc;
@@ -73,8 +76,8 @@ int sess_pin(struct catalog *c, int64_t id, const int64_t *snapshot, size_t n, s
 	if (!rc)
 		rc = cat_run(c, e, "DELETE FROM pin WHERE session = ?1", "i", id);
 	for (size_t i = 0; i < n && !rc; i++)
-		rc = cat_run(c, e, "INSERT OR IGNORE INTO pin(session, snapshot) VALUES(?1, ?2)", "ii", id,
-			     snapshot[i]);
+		rc = cat_run(c, e, "INSERT OR IGNORE INTO pin(session, snapshot) VALUES(?1, ?2)",
+			     "ii", id, snapshot[i]);
 	return rc;
 }
 
@@ -118,7 +121,8 @@ int sess_each(struct catalog *c, sess_fn *fn, void *ctx, struct err *e)
 	sqlite3_stmt *st;
 	int n = 0, rc;
 
-	rc = cat_q(c, &st, e, "SELECT " SESSION_COLS " FROM session s ORDER BY s.used DESC, s.id DESC", "");
+	rc = cat_q(c, &st, e,
+		   "SELECT " SESSION_COLS " FROM session s ORDER BY s.used DESC, s.id DESC", "");
 	return rc ? rc : session_walk(c, st, fn, ctx, &n, e);
 }
 
@@ -127,7 +131,8 @@ int sess_find(struct catalog *c, const char *name, sess_fn *fn, void *ctx, struc
 	sqlite3_stmt *st;
 	int n = 0, rc;
 
-	rc = cat_q(c, &st, e, "SELECT " SESSION_COLS " FROM session s WHERE s.name = ?1", "t", name);
+	rc = cat_q(c, &st, e, "SELECT " SESSION_COLS " FROM session s WHERE s.name = ?1", "t",
+		   name);
 	if (!rc)
 		rc = session_walk(c, st, fn, ctx, &n, e);
 	return rc || n ? rc : err_set(e, ERR_NOTFOUND, "there is no session '%s'", name);
@@ -141,7 +146,8 @@ int sess_get(struct catalog *c, int64_t id, sess_fn *fn, void *ctx, struct err *
 	rc = cat_q(c, &st, e, "SELECT " SESSION_COLS " FROM session s WHERE s.id = ?1", "i", id);
 	if (!rc)
 		rc = session_walk(c, st, fn, ctx, &n, e);
-	return rc || n ? rc : err_set(e, ERR_NOTFOUND, "there is no session number %lld", (long long)id);
+	return rc || n ? rc
+		       : err_set(e, ERR_NOTFOUND, "there is no session number %lld", (long long)id);
 }
 
 int sess_pins(struct catalog *c, int64_t id, int64_t **snapshot, size_t *n, struct err *e)
@@ -152,7 +158,8 @@ int sess_pins(struct catalog *c, int64_t id, int64_t **snapshot, size_t *n, stru
 
 	*snapshot = NULL;
 	*n = 0;
-	rc = cat_q(c, &st, e, "SELECT snapshot FROM pin WHERE session = ?1 ORDER BY snapshot", "i", id);
+	rc = cat_q(c, &st, e, "SELECT snapshot FROM pin WHERE session = ?1 ORDER BY snapshot", "i",
+		   id);
 	if (rc)
 		return rc;
 	while ((rc = cat_step(c, st, e)) > 0) {
@@ -199,15 +206,19 @@ int sess_fork(struct catalog *c, int64_t id, uint32_t turn, const char *name, in
 	if (turn == UINT32_MAX || turn == s.n_turn) {
 		at = s.turn;
 	} else if (turn) {
-		rc = cat_int(c, &at, e, PATH_TO_HEAD " SELECT id FROM path WHERE n = ?2", "ii", s.turn,
-			     (int64_t)turn);
+		rc = cat_int(c, &at, e, PATH_TO_HEAD " SELECT id FROM path WHERE n = ?2", "ii",
+			     s.turn, (int64_t)turn);
 		if (rc == ERR_NOTFOUND)
-			return err_set(e, rc, "the session has %u turns, no turn %u", s.n_turn, turn);
+			return err_set(e, rc, "the session has %u turns, no turn %u", s.n_turn,
+				       turn);
 	}
 	if (!rc)
 		rc = insert(c, name, s.engine, s.mode, at, forked, e);
-	return rc ? rc : cat_run(c, e, "INSERT INTO pin(session, snapshot) SELECT ?2, snapshot FROM pin"
-				 " WHERE session = ?1", "ii", id, *forked);
+	return rc ? rc
+		  : cat_run(c, e,
+			    "INSERT INTO pin(session, snapshot) SELECT ?2, snapshot FROM pin"
+			    " WHERE session = ?1",
+			    "ii", id, *forked);
 }
 
 int sess_rename(struct catalog *c, int64_t id, const char *name, struct err *e)
@@ -216,7 +227,8 @@ int sess_rename(struct catalog *c, int64_t id, const char *name, struct err *e)
 
 	if (!rc)
 		rc = check_name(c, name, e);
-	return rc ? rc : cat_run(c, e, "UPDATE session SET name = ?2 WHERE id = ?1", "it", id, name);
+	return rc ? rc
+		  : cat_run(c, e, "UPDATE session SET name = ?2 WHERE id = ?1", "it", id, name);
 }
 
 /* Remove a tail page and those before it that nobody else needs. */
@@ -230,7 +242,8 @@ static int drop_tail(struct catalog *c, int64_t tail, struct err *e)
 			     " EXISTS(SELECT 1 FROM turn WHERE tail = ?1)", "i", tail);
 		if (rc || used)
 			break;
-		rc = cat_int(c, &parent, e, "SELECT coalesce(parent, 0) FROM tail WHERE id = ?1", "i", tail);
+		rc = cat_int(c, &parent, e, "SELECT coalesce(parent, 0) FROM tail WHERE id = ?1",
+			     "i", tail);
 		if (!rc)
 			rc = cat_run(c, e, "DELETE FROM tail WHERE id = ?1", "i", tail);
 		tail = parent;
@@ -255,9 +268,11 @@ int sess_rm(struct catalog *c, int64_t id, struct err *e)
 			     " EXISTS(SELECT 1 FROM session WHERE turn = ?1)", "i", turn);
 		if (rc || used)
 			break;
-		rc = cat_int(c, &parent, e, "SELECT coalesce(parent, 0) FROM turn WHERE id = ?1", "i", turn);
+		rc = cat_int(c, &parent, e, "SELECT coalesce(parent, 0) FROM turn WHERE id = ?1",
+			     "i", turn);
 		if (!rc)
-			rc = cat_int(c, &tail, e, "SELECT coalesce(tail, 0) FROM turn WHERE id = ?1", "i", turn);
+			rc = cat_int(c, &tail, e,
+				     "SELECT coalesce(tail, 0) FROM turn WHERE id = ?1", "i", turn);
 		if (!rc)
 			rc = cat_run(c, e, "DELETE FROM turn WHERE id = ?1", "i", turn);
 		if (!rc)
@@ -266,7 +281,7 @@ int sess_rm(struct catalog *c, int64_t id, struct err *e)
 	return rc;
 }
 
-/* ---- Turns --------------------------------------------------------------------------------------- */
+/* ---- Turns ----------------------------------------------------------------------------------- */
 
 struct sum128 sess_turn_sum(const struct sess_turn *t)
 {
@@ -297,7 +312,8 @@ int sess_turn_row(sqlite3_stmt *st, struct sess_turn *t, struct err *e)
 	t->n = cat_col_u32(st, 1, &bad);
 	t->pos = cat_col_u64(st, 8, &bad);
 	if (bad || !cat_col_sum(st, 9, &sum) || !sum128_eq(sum, sess_turn_sum(t)))
-		return err_set(e, ERR_CORRUPT, "turn %u of a session does not match its checksum", t->n);
+		return err_set(e, ERR_CORRUPT, "turn %u of a session does not match its checksum",
+			       t->n);
 	return 0;
 }
 
@@ -310,8 +326,10 @@ int sess_turns(struct catalog *c, int64_t id, sess_turn_fn *fn, void *ctx, struc
 
 	if (rc || !s.turn)
 		return rc;
-	rc = cat_q(c, &st, e, PATH_TO_HEAD " SELECT t.id, t.n, t.at, t.question, t.answer, t.citations,"
-		   " t.info, t.token, t.pos, t.sum FROM path p JOIN turn t ON t.id = p.id ORDER BY t.n",
+	rc = cat_q(c, &st, e,
+		   PATH_TO_HEAD " SELECT t.id, t.n, t.at, t.question, t.answer, t.citations,"
+				" t.info, t.token, t.pos, t.sum FROM path p JOIN turn t ON t.id = "
+				"p.id ORDER BY t.n",
 		   "i", s.turn);
 	if (rc)
 		return rc;

@@ -13,11 +13,11 @@
  * page) writes it anew, longer, and points past the old one; the old one stays for whoever forked
  * there.  Copying the open page is thus put off until somebody writes, and then costs that page.
  *
- * TAIL PAGES are private, never shared by identity: K and V of the question's and answer's tokens, in
- * f16, at most page_tokens each, as opaque bytes from the engine.  `far` is what later turns attend
- * to; `near` is the K and V of the near layers, needed until the chunk the page lies in is closed
- * (resuming then reads no token again), and dropped by sess_drop_near.  A turn's pages are written
- * to new files (tails/N.far and .near), synced, and then named by the commit:
+ * TAIL PAGES are private, never shared by identity: K and V of the question's and answer's tokens,
+ * in f16, at most page_tokens each, as opaque bytes from the engine.  `far` is what later turns
+ * attend to; `near` is the K and V of the near layers, needed until the chunk the page lies in is
+ * closed (resuming then reads no token again), and dropped by sess_drop_near.  A turn's pages are
+ * written to new files (tails/N.far and .near), synced, and then named by the commit:
  *
  *   0   8  magic "FOLIOTL1"         then blobs, each at a multiple of 4096, in the order of pages;
  *   8   4  tail number N            offset, length and XXH3-128 of each are in its catalog row
@@ -68,7 +68,7 @@ int sess_rename(struct catalog *c, int64_t id, const char *name, struct err *e);
 /* Remove it, and the turns and pages that nobody else shares (files go with the next prune). */
 int sess_rm(struct catalog *c, int64_t id, struct err *e);
 
-/* ---- Turns ------------------------------------------------------------------------------------ */
+/* ---- Turns ----------------------------------------------------------------------------------- */
 
 struct sess_turn {
 	int64_t        id;
@@ -76,7 +76,7 @@ struct sess_turn {
 	int64_t        at;		/* seconds, when it was kept */
 	const char    *question, *answer;
 	const char    *citations;	/* JSON array as in `folio ask --json` */
-	const char    *info;		/* JSON object: label, selection, seed, timings: the asker's */
+	const char *info; /* JSON object: label, selection, seed, timings: the asker's */
 	const int32_t *token;		/* ids whose K and V the pages of this turn hold */
 	size_t         n_token;
 	uint64_t       pos;		/* index of token[0] in the session */
@@ -86,7 +86,7 @@ typedef int sess_turn_fn(void *ctx, const struct sess_turn *t);
 /* Oldest first.  A turn whose sum does not match stops the walk with ERR_CORRUPT. */
 int sess_turns(struct catalog *c, int64_t id, sess_turn_fn *fn, void *ctx, struct err *e);
 
-/* ---- Tail pages ------------------------------------------------------------------------------- */
+/* ---- Tail pages ------------------------------------------------------------------------------ */
 
 struct sess_page {
 	uint64_t    pos;		/* session index of its first token */
@@ -95,11 +95,12 @@ struct sess_page {
 	size_t      far_n, near_n;
 };
 
-/* Keep a turn: writes and syncs the pages, then commits, in a batch of its own.  t->id, n, at and pos
- * are not read.  page[] goes on where the session's tail ends: page[0].pos is the number of tokens it
- * has, or, when its last page is open (page_full says how many tokens fill one), the start of that
- * page, which page[0] then holds anew.  expect is the turn the caller started from (session.turn);
- * ERR_MISMATCH: another process kept a turn meanwhile; fork from expect, or start over. */
+/* Keep a turn: writes and syncs the pages, then commits, in a batch of its own.  t->id, n, at and
+ * pos are not read.  page[] goes on where the session's tail ends: page[0].pos is the number of
+ * tokens it has, or, when its last page is open (page_full says how many tokens fill one), the
+ * start of that page, which page[0] then holds anew.  expect is the turn the caller started from
+ * (session.turn); ERR_MISMATCH: another process kept a turn meanwhile; fork from expect, or start
+ * over. */
 int sess_add_turn(struct library *lib, int64_t id, int64_t expect, const struct sess_turn *t,
 		  const struct sess_page *page, size_t n_page, uint32_t page_full, int64_t *turn,
 		  struct err *e);

@@ -110,7 +110,8 @@ static int write_file(struct tail_files *t, int fd, bool near, const struct sess
 	rc = posix_fallocate(fd, 0, (off_t)at);
 	if (rc)
 		return err_set(e, rc == ENOSPC || rc == EDQUOT || rc == EFBIG ? ERR_FULL : ERR_IO,
-			       "cannot reserve %llu bytes for a turn: %s", (unsigned long long)at, strerror(rc));
+			       "cannot reserve %llu bytes for a turn: %s", (unsigned long long)at,
+			       strerror(rc));
 	memcpy(head + 8, &t->number, 4);
 	memcpy(head + 12, &kind, 4);
 	rc = file_pwrite(fd, head, sizeof(head), 0, "a tail file", e);
@@ -174,7 +175,7 @@ struct head {
 	uint32_t n_turn;
 	uint64_t pos;		/* of the last page */
 	uint32_t n_token;
-	uint64_t turn_end;	/* where the newest turn's tokens end: there is a turn without pages */
+	uint64_t turn_end; /* where the newest turn's tokens end: there is a turn without pages */
 };
 
 static int get_head(struct catalog *c, int64_t id, struct head *h, struct err *e)
@@ -217,13 +218,14 @@ static int check_pages(const struct head *h, const struct sess_page *page, size_
 	    page[0].n_token > h->n_token)
 		*parent = h->tail_parent;
 	else if (n && page[0].pos != end)
-		return err_set(e, ERR_INVALID, "a turn's pages begin at token %llu, the session has %llu",
+		return err_set(e, ERR_INVALID,
+			       "a turn's pages begin at token %llu, the session has %llu",
 			       (unsigned long long)page[0].pos, (unsigned long long)end);
 	for (size_t i = 0; i < n; i++)
 		if (!page[i].n_token || page[i].n_token > full ||
 		    (i && page[i].pos != page[i - 1].pos + page[i - 1].n_token))
-			return err_set(e, ERR_INVALID, "page %zu of a turn is empty, too long or out of order",
-				       i);
+			return err_set(e, ERR_INVALID,
+				       "page %zu of a turn is empty, too long or out of order", i);
 	return 0;
 }
 
@@ -238,11 +240,14 @@ static int put_turn(struct catalog *c, int64_t id, const struct head *h, const s
 	for (size_t i = 0; i < files->n && !rc; i++) {
 		const struct sess_tail *p = &files->page[i];
 
-		rc = cat_run(c, e, "INSERT INTO tail(parent, pos, n_token, file, far_at, far_n, far_sum,"
-			     " near_at, near_n, near_sum) VALUES(nullif(?1, 0), ?2, ?3, ?4, ?5, ?6, ?7, ?8,"
-			     " ?9, ?10)", "iiiiiisiis", tail, (int64_t)p->pos, (int64_t)p->n_token,
-			     (int64_t)files->number, (int64_t)p->far_at, (int64_t)p->far_n, &p->far_sum,
-			     (int64_t)p->near_at, (int64_t)p->near_n, &p->near_sum);
+		rc = cat_run(c, e,
+			     "INSERT INTO tail(parent, pos, n_token, file, far_at, far_n, far_sum,"
+			     " near_at, near_n, near_sum) VALUES(nullif(?1, 0), ?2, ?3, ?4, ?5, "
+			     "?6, ?7, ?8,"
+			     " ?9, ?10)",
+			     "iiiiiisiis", tail, (int64_t)p->pos, (int64_t)p->n_token,
+			     (int64_t)files->number, (int64_t)p->far_at, (int64_t)p->far_n,
+			     &p->far_sum, (int64_t)p->near_at, (int64_t)p->near_n, &p->near_sum);
 		tail = sqlite3_last_insert_rowid(c->db);
 	}
 	t.n = h->n_turn + 1;
@@ -250,14 +255,18 @@ static int put_turn(struct catalog *c, int64_t id, const struct head *h, const s
 	t.pos = h->turn_end;
 	sum = sess_turn_sum(&t);
 	if (!rc)
-		rc = cat_run(c, e, "INSERT INTO turn(parent, n, at, question, answer, citations, info, token,"
-			     " pos, tail, sum) VALUES(nullif(?1, 0), ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,"
-			     " nullif(?10, 0), ?11)", "iiittttbiis", h->turn, (int64_t)t.n, t.at, t.question,
-			     t.answer, t.citations, t.info, t.token, t.n_token * sizeof(*t.token),
-			     (int64_t)t.pos, tail, &sum);
+		rc = cat_run(
+			c, e,
+			"INSERT INTO turn(parent, n, at, question, answer, citations, info, token,"
+			" pos, tail, sum) VALUES(nullif(?1, 0), ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,"
+			" nullif(?10, 0), ?11)",
+			"iiittttbiis", h->turn, (int64_t)t.n, t.at, t.question, t.answer,
+			t.citations, t.info, t.token, t.n_token * sizeof(*t.token), (int64_t)t.pos,
+			tail, &sum);
 	*turn = sqlite3_last_insert_rowid(c->db);
-	return rc ? rc : cat_run(c, e, "UPDATE session SET turn = ?2, used = ?3 WHERE id = ?1", "iii", id,
-				 *turn, t.at);
+	return rc ? rc
+		  : cat_run(c, e, "UPDATE session SET turn = ?2, used = ?3 WHERE id = ?1", "iii",
+			    id, *turn, t.at);
 }
 
 static int moved(struct err *e)
@@ -307,7 +316,7 @@ int sess_add_turn(struct library *lib, int64_t id, int64_t expect, const struct 
 	return rc;
 }
 
-/* ---- Reading ------------------------------------------------------------------------------------- */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 int sess_tail(struct catalog *c, int64_t id, struct sess_tail **out, size_t *n, struct err *e)
 {
@@ -319,11 +328,15 @@ int sess_tail(struct catalog *c, int64_t id, struct sess_tail **out, size_t *n, 
 	*out = NULL;
 	*n = 0;
 	if (!rc)
-		rc = cat_q(c, &st, e, "WITH RECURSIVE path(id, parent) AS (SELECT id, parent FROM tail WHERE"
-			   " id = ?1 UNION ALL SELECT t.id, t.parent FROM path p JOIN tail t ON t.id ="
-			   " p.parent) SELECT t.id, t.pos, t.n_token, t.file, t.far_at, t.far_n, t.far_sum,"
-			   " t.near_at, t.near_n, t.near_sum FROM path p JOIN tail t ON t.id = p.id"
-			   " ORDER BY t.pos", "i", h.tail);
+		rc = cat_q(
+			c, &st, e,
+			"WITH RECURSIVE path(id, parent) AS (SELECT id, parent FROM tail WHERE"
+			" id = ?1 UNION ALL SELECT t.id, t.parent FROM path p JOIN tail t ON t.id ="
+			" p.parent) SELECT t.id, t.pos, t.n_token, t.file, t.far_at, t.far_n, "
+			"t.far_sum,"
+			" t.near_at, t.near_n, t.near_sum FROM path p JOIN tail t ON t.id = p.id"
+			" ORDER BY t.pos",
+			"i", h.tail);
 	if (rc)
 		return rc;
 	while ((rc = cat_step(c, st, e)) > 0) {
@@ -368,7 +381,8 @@ int sess_tail_read(struct library *lib, const struct sess_tail *t, bool near, st
 	int fd = -1, rc = 0;
 
 	if (!n)
-		return err_set(e, ERR_NOTFOUND, "the page keeps no %s keys and values", near ? "near" : "far");
+		return err_set(e, ERR_NOTFOUND, "the page keeps no %s keys and values",
+			       near ? "near" : "far");
 	lib_tail_path(lib, t->file, near ? "near" : "far", &path);
 	if (path.failed || !buf_reserve(out, n)) {
 		rc = err_nomem(e);
@@ -376,13 +390,14 @@ int sess_tail_read(struct library *lib, const struct sess_tail *t, bool near, st
 	}
 	fd = open(path.data, O_RDONLY | O_CLOEXEC);
 	if (fd < 0) {
-		rc = err_set(e, errno == ENOENT ? ERR_CORRUPT : ERR_IO, "cannot open '%s': %s", path.data,
-			     strerror(errno));
+		rc = err_set(e, errno == ENOENT ? ERR_CORRUPT : ERR_IO, "cannot open '%s': %s",
+			     path.data, strerror(errno));
 		goto done;
 	}
 	rc = file_pread(fd, out->data + start, n, at, path.data, e);
 	if (!rc && !sum128_eq(want, sum128_of(out->data + start, n)))
-		rc = err_set(e, ERR_CORRUPT, "a page in '%s' does not match its checksum", path.data);
+		rc = err_set(e, ERR_CORRUPT, "a page in '%s' does not match its checksum",
+			     path.data);
 	if (!rc)
 		out->len = start + n;
 	out->data[out->len] = '\0';
@@ -401,9 +416,13 @@ int sess_drop_near(struct catalog *c, int64_t id, uint64_t pos, struct err *e)
 
 	if (!rc)
 		rc = get_head(c, id, &h, e);
-	return rc ? rc : cat_run(c, e, "WITH RECURSIVE path(id, parent) AS (SELECT id, parent FROM tail"
-				 " WHERE id = ?1 UNION ALL SELECT t.id, t.parent FROM path p JOIN tail t"
-				 " ON t.id = p.parent) UPDATE tail SET near_at = 0, near_n = 0, near_sum = ?3"
-				 " WHERE id IN (SELECT id FROM path) AND pos + n_token <= ?2 AND near_n > 0",
-				 "iis", h.tail, (int64_t)pos, &none);
+	return rc ? rc
+		  : cat_run(c, e,
+			    "WITH RECURSIVE path(id, parent) AS (SELECT id, parent FROM tail"
+			    " WHERE id = ?1 UNION ALL SELECT t.id, t.parent FROM path p JOIN tail t"
+			    " ON t.id = p.parent) UPDATE tail SET near_at = 0, near_n = 0, "
+			    "near_sum = ?3"
+			    " WHERE id IN (SELECT id FROM path) AND pos + n_token <= ?2 AND near_n "
+			    "> 0",
+			    "iis", h.tail, (int64_t)pos, &none);
 }

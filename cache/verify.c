@@ -19,12 +19,13 @@
 #include "cache/spanidx.h"
 #include "cache/sumvfs.h"
 
-/* ---- Reporting ------------------------------------------------------------------------------------- */
+/* ---- Reporting ------------------------------------------------------------------------------- */
 
-int care_report(struct care *k, const char *kind, const char *path, uint64_t tokens, bool repairable,
-		const char *what, ...)
+int care_report(struct care *k, const char *kind, const char *path, uint64_t tokens,
+		bool repairable, const char *what, ...)
 {
-	struct care_damage d = { .kind = kind, .path = path, .tokens = tokens, .repairable = repairable };
+	struct care_damage d = {
+		.kind = kind, .path = path, .tokens = tokens, .repairable = repairable};
 	char text[512];
 	va_list ap;
 
@@ -50,7 +51,8 @@ static void path_by(struct care *k, const char *sql, int64_t id, const char *wor
 		if (cat_step(k->c, st, NULL) > 0) {
 			buf_adds(out, cat_col_text(st, 0));
 			buf_addc(out, ':');
-			buf_add(out, sqlite3_column_blob(st, 1), (size_t)sqlite3_column_bytes(st, 1));
+			buf_add(out, sqlite3_column_blob(st, 1),
+				(size_t)sqlite3_column_bytes(st, 1));
 		}
 		cat_done(k->c, st);
 	}
@@ -62,17 +64,20 @@ static void path_by(struct care *k, const char *sql, int64_t id, const char *wor
 
 void care_path_of_document(struct care *k, int64_t document, struct buf *out)
 {
-	path_by(k, "SELECT s.name, t.path FROM entry t" PATH_JOIN " WHERE t.document = ?1 LIMIT 1", document,
-		"document", out);
+	path_by(k, "SELECT s.name, t.path FROM entry t" PATH_JOIN " WHERE t.document = ?1 LIMIT 1",
+		document, "document", out);
 }
 
 void care_path_of_extent(struct care *k, int64_t extent, struct buf *out)
 {
-	path_by(k, "SELECT s.name, t.path FROM span p JOIN entry t ON t.document = p.document" PATH_JOIN
-		" WHERE p.extent = ?1 LIMIT 1", extent, "extent", out);
+	path_by(k,
+		"SELECT s.name, t.path FROM span p JOIN entry t ON t.document = "
+		"p.document" PATH_JOIN " WHERE p.extent = ?1 LIMIT 1",
+		extent, "extent", out);
 }
 
-int care_ids(struct catalog *c, const char *sql, int64_t **out, size_t *n, struct err *e)
+int care_ids(struct catalog *c, const char *sql, int64_t arg, int64_t **out, size_t *n,
+	     struct err *e)
 {
 	struct buf b = { 0 };
 	sqlite3_stmt *st;
@@ -82,6 +87,8 @@ int care_ids(struct catalog *c, const char *sql, int64_t **out, size_t *n, struc
 	*n = 0;
 	if (rc)
 		return rc;
+	if (sqlite3_bind_parameter_count(st))
+		sqlite3_bind_int64(st, 1, arg);
 	while ((rc = cat_step(c, st, e)) > 0) {
 		int64_t v = sqlite3_column_int64(st, 0);
 
@@ -125,7 +132,7 @@ int care_check_file(struct care *k, const char *file, uint64_t bytes, struct err
 	return rc;
 }
 
-/* ---- The catalog, page by page ------------------------------------------------------------------- */
+/* ---- The catalog, page by page --------------------------------------------------------------- */
 
 static bool is_zero(const uint8_t *p, size_t n)
 {
@@ -137,13 +144,20 @@ static bool is_zero(const uint8_t *p, size_t n)
 static bool page_settles(struct care *k, int fd, uint8_t *page, uint32_t pgno)
 {
 	struct timespec pause = { 0, 5000000 };
+	int others = 0, tries;
 
-	for (int i = 0; i < 20; i++) {
+	/* Alone, there is nothing to wait for. */
+	if (lib_readers_left(k->lib, lib_generation(k->lib) + 1, &others, NULL))
+		others = 1;
+	tries = others ? 20 : 2;
+	for (int i = 0; i < tries; i++) {
 		sqlite3_wal_checkpoint_v2(k->c->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-		if (pread(fd, page, SUMVFS_PAGE, (off_t)(pgno - 1) * SUMVFS_PAGE) == (ssize_t)SUMVFS_PAGE &&
+		if (pread(fd, page, SUMVFS_PAGE, (off_t)(pgno - 1) * SUMVFS_PAGE) ==
+			    (ssize_t)SUMVFS_PAGE &&
 		    (sumvfs_check(page, pgno) || is_zero(page, SUMVFS_PAGE)))
 			return true;
-		nanosleep(&pause, NULL);
+		if (others)
+			nanosleep(&pause, NULL);
 	}
 	return false;
 }
@@ -166,7 +180,8 @@ static int verify_pages(struct care *k, struct err *e)
 	}
 	n = (uint64_t)st.st_size / SUMVFS_PAGE;
 	for (uint64_t i = 0; i < n && !rc; i++) {
-		if (pread(fd, page, sizeof(page), (off_t)(i * SUMVFS_PAGE)) != (ssize_t)sizeof(page))
+		if (pread(fd, page, sizeof(page), (off_t)(i * SUMVFS_PAGE)) !=
+		    (ssize_t)sizeof(page))
 			break;		/* shrunk meanwhile */
 		k->checked += sizeof(page);
 		if (sumvfs_check(page, (uint32_t)i + 1) || is_zero(page, sizeof(page)) ||
@@ -174,14 +189,15 @@ static int verify_pages(struct care *k, struct err *e)
 			;
 		else if (n_bad++ < 20)
 			rc = care_report(k, "catalog", "catalog.sqlite", 0, true,
-					 "page %llu does not match its checksum", (unsigned long long)i + 1);
+					 "page %llu does not match its checksum",
+					 (unsigned long long)i + 1);
 		if (!rc && !(i & 1023))
 			rc = care_progress(k, "catalog", i, n);
 	}
 	close(fd);
 	if (!rc && n_bad > 20)
-		rc = care_report(k, "catalog", "catalog.sqlite", 0, true, "%llu more pages do not match",
-				 (unsigned long long)n_bad - 20);
+		rc = care_report(k, "catalog", "catalog.sqlite", 0, true,
+				 "%llu more pages do not match", (unsigned long long)n_bad - 20);
 	return rc;
 }
 
@@ -214,7 +230,8 @@ static const struct table_cost *cost_of(const char *table)
 static int verify_trees(struct care *k, struct err *e)
 {
 	sqlite3_stmt *st, *tree;
-	int rc = cat_q(k->c, &st, e, "SELECT name, tbl_name, type FROM sqlite_schema WHERE rootpage > 0", "");
+	int rc = cat_q(k->c, &st, e,
+		       "SELECT name, tbl_name, type FROM sqlite_schema WHERE rootpage > 0", "");
 
 	if (rc)
 		return rc;
@@ -224,7 +241,8 @@ static int verify_trees(struct care *k, struct err *e)
 		const struct table_cost *t = cost_of(table);
 		struct err why;
 
-		rc = cat_q(k->c, &tree, &why, "SELECT count(*) FROM dbstat WHERE name = ?1", "t", name);
+		rc = cat_q(k->c, &tree, &why, "SELECT count(*) FROM dbstat WHERE name = ?1", "t",
+			   name);
 		if (!rc) {
 			rc = cat_step(k->c, tree, &why);
 			cat_done(k->c, tree);
@@ -247,7 +265,8 @@ static int verify_trees(struct care *k, struct err *e)
 /* SQLite's own checks: they stop at a page that cannot be read, which is reported by now. */
 static int verify_logic(struct care *k, struct err *e)
 {
-	static const char *const check[] = { "PRAGMA integrity_check(20)", "PRAGMA foreign_key_check" };
+	static const char *const check[] = {"PRAGMA integrity_check(20)",
+					    "PRAGMA foreign_key_check"};
 	int rc = 0;
 
 	for (int i = 0; i < 2 && !rc; i++) {
@@ -263,7 +282,8 @@ static int verify_logic(struct care *k, struct err *e)
 			if (i == 0 && strcmp(s, "ok"))
 				rc = care_report(k, "catalog", "catalog.sqlite", 0, true, "%s", s);
 			else if (i == 1)
-				rc = care_report(k, "catalog", s, 0, true, "row %lld of '%s' refers to nothing",
+				rc = care_report(k, "catalog", s, 0, true,
+						 "row %lld of '%s' refers to nothing",
 						 (long long)sqlite3_column_int64(st, 1), s);
 			if (rc)
 				break;
@@ -277,7 +297,7 @@ static int verify_logic(struct care *k, struct err *e)
 	return rc;
 }
 
-/* ---- Rows with sums of their own ------------------------------------------------------------------ */
+/* ---- Rows with sums of their own ------------------------------------------------------------- */
 
 static int verify_settings(struct care *k, struct err *e)
 {
@@ -292,9 +312,11 @@ static int verify_settings(struct care *k, struct err *e)
 
 		k->checked += n;
 		rc = 0;
-		if (!cat_col_sum(st, 2, &sum) || !sum128_eq(sum, sum128_of(sqlite3_column_blob(st, 1), n)))
+		if (!cat_col_sum(st, 2, &sum) ||
+		    !sum128_eq(sum, sum128_of(sqlite3_column_blob(st, 1), n)))
 			rc = care_report(k, "settings", cat_col_text(st, 0), 0, false,
-					 "setting '%s' does not match its checksum", cat_col_text(st, 0));
+					 "setting '%s' does not match its checksum",
+					 cat_col_text(st, 0));
 		if (rc)
 			break;
 	}
@@ -306,16 +328,19 @@ static int verify_turns(struct care *k, struct err *e)
 {
 	struct sess_turn t;
 	sqlite3_stmt *st;
-	int rc = cat_q(k->c, &st, e, "SELECT id, n, at, question, answer, citations, info, token, pos, sum"
-		       " FROM turn", "");
+	int rc = cat_q(k->c, &st, e,
+		       "SELECT id, n, at, question, answer, citations, info, token, pos, sum"
+		       " FROM turn",
+		       "");
 
 	if (rc)
 		return rc;
 	while ((rc = cat_step(k->c, st, e)) > 0) {
 		rc = sess_turn_row(st, &t, NULL);
 		if (rc)
-			rc = care_report(k, "turn", "turn", 0, false, "turn %u (row %lld) does not match its checksum",
-					 t.n, (long long)t.id);
+			rc = care_report(k, "turn", "turn", 0, false,
+					 "turn %u (row %lld) does not match its checksum", t.n,
+					 (long long)t.id);
 		if (rc)
 			break;
 	}
@@ -323,7 +348,7 @@ static int verify_turns(struct care *k, struct err *e)
 	return rc;
 }
 
-/* ---- Texts and maps ------------------------------------------------------------------------------- */
+/* ---- Texts and maps -------------------------------------------------------------------------- */
 
 int care_check_text(struct care *k, int64_t document, struct err *e)
 {
@@ -363,7 +388,8 @@ static bool chosen(double share, uint64_t seed, const char *kind, int64_t id)
 {
 	uint64_t v[3] = { seed, (uint64_t)id, (uint64_t)kind[0] << 8 | (uint64_t)kind[1] };
 
-	return share >= 1 || (double)(sum128_of(v, sizeof(v)).lo >> 11) < share * 9007199254740992.0;
+	return share >= 1 ||
+	       (double)(sum128_of(v, sizeof(v)).lo >> 11) < share * 9007199254740992.0;
 }
 
 static int verify_texts(struct care *k, double share, uint64_t seed, struct err *e)
@@ -371,7 +397,7 @@ static int verify_texts(struct care *k, double share, uint64_t seed, struct err 
 	struct buf path = { 0 };
 	int64_t *doc;
 	size_t n;
-	int rc = care_ids(k->c, "SELECT id FROM document ORDER BY id", &doc, &n, e);
+	int rc = care_ids(k->c, "SELECT id FROM document ORDER BY id", 0, &doc, &n, e);
 
 	for (size_t i = 0; i < n && !rc; i++) {
 		struct err why = { .code = 0 };
@@ -386,8 +412,8 @@ static int verify_texts(struct care *k, double share, uint64_t seed, struct err 
 		if (rc == ERR_CORRUPT) {
 			buf_clear(&path);
 			care_path_of_document(k, doc[i], &path);
-			rc = care_report(k, text ? "text" : "map", path.data ? path.data : "?", 0, false, "%s",
-					 why.msg);
+			rc = care_report(k, text ? "text" : "map", path.data ? path.data : "?", 0,
+					 false, "%s", why.msg);
 		} else if (rc) {
 			rc = err_set(e, rc, "%s", why.msg);
 		}
@@ -399,11 +425,11 @@ static int verify_texts(struct care *k, double share, uint64_t seed, struct err 
 	return rc;
 }
 
-/* ---- Segments --------------------------------------------------------------------------------------- */
+/* ---- Segments -------------------------------------------------------------------------------- */
 
 /* A record with a sum of its own: read all of it and give it to a check. */
-static int read_record(struct care *k, uint32_t number, const char *ext, uint64_t off, uint64_t n,
-		       void **out, struct err *e)
+int care_read_record(struct care *k, uint32_t number, const char *ext, uint64_t off, uint64_t n,
+		     void **out, struct err *e)
 {
 	char name[64];
 	char *path;
@@ -421,7 +447,8 @@ static int read_record(struct care *k, uint32_t number, const char *ext, uint64_
 		return err_nomem(e);
 	}
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	rc = fd < 0 ? err_set(e, ERR_IO, "%s", strerror(errno)) : file_pread(fd, *out, n, off, name, e);
+	rc = fd < 0 ? err_set(e, ERR_IO, "%s", strerror(errno))
+		    : file_pread(fd, *out, n, off, name, e);
 	if (fd >= 0)
 		close(fd);
 	free(path);
@@ -437,7 +464,7 @@ int care_check_sketch(struct care *k, const struct cat_extent *x, const struct i
 	struct sketch s;
 	uint64_t size;
 	void *p;
-	int rc = read_record(k, x->ref.number, "sk", x->ref.sketch_off, 16, &p, e);
+	int rc = care_read_record(k, x->ref.number, "sk", x->ref.sketch_off, 16, &p, e);
 
 	if (rc)
 		return rc;
@@ -445,7 +472,7 @@ int care_check_sketch(struct care *k, const struct cat_extent *x, const struct i
 	free(p);
 	if (size < 64 || size > (1ull << 40))
 		return err_set(e, ERR_CORRUPT, "the sketch has no length");
-	rc = read_record(k, x->ref.number, "sk", x->ref.sketch_off, size, &p, e);
+	rc = care_read_record(k, x->ref.number, "sk", x->ref.sketch_off, size, &p, e);
 	if (rc)
 		return rc;
 	rc = sketch_parse(&s, p, size, e);
@@ -466,8 +493,9 @@ int care_check_extent(struct care *k, const struct cat_extent *x, const struct i
 	int rc;
 
 	if (x->ref.bytes > (1ull << 40))
-		return err_set(e, ERR_CORRUPT, "extent %lld of the catalog has no length", (long long)x->id);
-	rc = read_record(k, x->ref.number, "kv", x->ref.off, x->ref.bytes, &p, e);
+		return err_set(e, ERR_CORRUPT, "extent %lld of the catalog has no length",
+			       (long long)x->id);
+	rc = care_read_record(k, x->ref.number, "kv", x->ref.off, x->ref.bytes, &p, e);
 	if (rc)
 		return rc;
 	rc = extent_parse(&head, p, x->ref.bytes, e);
@@ -481,7 +509,7 @@ int care_check_extent(struct care *k, const struct cat_extent *x, const struct i
 
 int care_read_extent(struct care *k, const struct kv_ref *ref, void **out, struct err *e)
 {
-	return read_record(k, ref->number, "kv", ref->off, ref->bytes, out, e);
+	return care_read_record(k, ref->number, "kv", ref->off, ref->bytes, out, e);
 }
 
 struct extent_walk {
@@ -506,8 +534,8 @@ static int verify_extent(void *ctx, const struct cat_extent *x)
 	if (rc == ERR_CORRUPT) {
 		buf_clear(&w->path);
 		care_path_of_extent(w->k, x->id, &w->path);
-		rc = care_report(w->k, "pages", w->path.data ? w->path.data : "?", x->n_token, true, "%s",
-				 why.msg);
+		rc = care_report(w->k, "pages", w->path.data ? w->path.data : "?", x->n_token, true,
+				 "%s", why.msg);
 	} else if (rc) {
 		rc = err_set(w->e, rc, "%s", why.msg);
 	}
@@ -548,7 +576,8 @@ static int verify_segment(void *ctx, const struct cat_segment *s)
 		snprintf(name, sizeof(name), "segments/%08u.%s", s->number, file[i].ext);
 		rc = care_check_file(k, name, file[i].end, &why);
 		if (!rc)
-			rc = kv_store_segment(k->store, file[i].kind, s->number, file[i].end, &seg, &why);
+			rc = kv_store_segment(k->store, file[i].kind, s->number, file[i].end, &seg,
+					      &why);
 		if (rc == ERR_CORRUPT || rc == ERR_NEWER)
 			rc = care_report(k, "segment", name, 0, true, "%s", why.msg);
 	}
@@ -561,14 +590,18 @@ int care_check_heads(struct care *k, const struct kv_ref *ref, struct err *e)
 	int rc = kv_store_segment(k->store, SEGMENT_KV, ref->number, ref->off + ref->bytes, &s, e);
 
 	if (!rc && ref->sketch_off)
-		rc = kv_store_segment(k->store, SEGMENT_SKETCH, ref->number, ref->sketch_off, &s, e);
-	return rc == ERR_NOTFOUND || rc == ERR_NEWER ? err_set(e, ERR_CORRUPT, "a segment does not open") : rc;
+		rc = kv_store_segment(k->store, SEGMENT_SKETCH, ref->number, ref->sketch_off, &s,
+				      e);
+	return rc == ERR_NOTFOUND || rc == ERR_NEWER
+		       ? err_set(e, ERR_CORRUPT, "a segment does not open")
+		       : rc;
 }
 
 static int verify_parts(struct care *k, double share, uint64_t seed, struct buf *bad, struct err *e)
 {
 	sqlite3_stmt *st;
-	int rc = cat_q(k->c, &st, e, "SELECT extent, segment, offset, bytes FROM part ORDER BY segment, offset",
+	int rc = cat_q(k->c, &st, e,
+		       "SELECT extent, segment, offset, bytes FROM part ORDER BY segment, offset",
 		       "");
 
 	if (rc)
@@ -587,12 +620,12 @@ static int verify_parts(struct care *k, double share, uint64_t seed, struct buf 
 		if (n < 64 || n > (1ull << 40))
 			rc = err_set(&why, ERR_CORRUPT, "an index part has no length");
 		if (!rc)
-			rc = kv_store_segment(k->store, SEGMENT_SPANIDX, (uint32_t)sqlite3_column_int64(st, 1), 0,
-					      &seg, &why);
+			rc = kv_store_segment(k->store, SEGMENT_SPANIDX,
+					      (uint32_t)sqlite3_column_int64(st, 1), 0, &seg, &why);
 		if (rc == ERR_NOTFOUND || rc == ERR_NEWER)
 			rc = err_set(&why, ERR_CORRUPT, "an index file is missing or newer");
 		if (!rc)
-			rc = read_record(k, (uint32_t)sqlite3_column_int64(st, 1), "si",
+			rc = care_read_record(k, (uint32_t)sqlite3_column_int64(st, 1), "si",
 					 (uint64_t)sqlite3_column_int64(st, 2), n, &p, &why);
 		if (!rc) {
 			rc = spanidx_parse(&part, p, n, NULL, &why);
@@ -617,15 +650,17 @@ int care_bad_parts(struct care *k, struct buf *extent, struct err *e)
 	return verify_parts(k, 1, 0, extent, e);
 }
 
-/* ---- Tails ------------------------------------------------------------------------------------------ */
+/* ---- Tails ----------------------------------------------------------------------------------- */
 
 static int verify_tails(struct care *k, double share, uint64_t seed, struct buf *far_bad,
 			struct buf *near_bad, struct err *e)
 {
 	struct buf b = { 0 };
 	sqlite3_stmt *st;
-	int rc = cat_q(k->c, &st, e, "SELECT id, n_token, file, far_at, far_n, far_sum, near_at, near_n,"
-		       " near_sum FROM tail ORDER BY file, far_at", "");
+	int rc = cat_q(k->c, &st, e,
+		       "SELECT id, n_token, file, far_at, far_n, far_sum, near_at, near_n,"
+		       " near_sum FROM tail ORDER BY file, far_at",
+		       "");
 
 	if (rc)
 		return rc;
@@ -644,7 +679,8 @@ static int verify_tails(struct care *k, double share, uint64_t seed, struct buf 
 		t.near_n = cat_col_u64(st, 7, &bad);
 		bad |= !cat_col_sum(st, 8, &t.near_sum);
 		snprintf(name, sizeof(name), "tails/%08x.far", t.file);
-		rc = bad ? cat_bad_row("tail", t.id, &why) : care_check_file(k, name, t.far_at + t.far_n, &why);
+		rc = bad ? cat_bad_row("tail", t.id, &why)
+			 : care_check_file(k, name, t.far_at + t.far_n, &why);
 		for (int near = 0; near < 2 && !rc; near++) {
 			uint64_t n = near ? t.near_n : t.far_n;
 
@@ -675,9 +711,10 @@ int care_bad_tails(struct care *k, struct buf *far, struct buf *near, struct err
 	return verify_tails(k, 1, 0, far, near, e);
 }
 
-/* ---- All of it --------------------------------------------------------------------------------------- */
+/* ---- All of it ------------------------------------------------------------------------------- */
 
-/* A step that ran into damage has been reported by the page and tree walks; the next one goes on. */
+/* A step that ran into damage has been reported by the page and tree walks; the next one goes on.
+ */
 static int go_on(struct care *k, int rc, struct err *e)
 {
 	if (rc != ERR_CORRUPT)
@@ -689,8 +726,11 @@ int care_check_commits(struct care *k)
 {
 	uint64_t lost = lib_commits_lost(k->lib);
 
-	return lost ? care_report(k, "commits", "commits", 0, false, "the newest %llu commits are lost: the"
-				  " journal was damaged or removed", (unsigned long long)lost) : 0;
+	return lost ? care_report(k, "commits", "commits", 0, false,
+				  "the newest %llu commits are lost: the"
+				  " journal was damaged or removed",
+				  (unsigned long long)lost)
+		    : 0;
 }
 
 int care_check_catalog(struct care *k, struct err *e)
@@ -698,7 +738,8 @@ int care_check_catalog(struct care *k, struct err *e)
 	int rc = 0;
 
 	if (lib_rescued(k->lib))
-		rc = care_report(k, "catalog", "catalog.sqlite", 0, true, "its schema could not be read");
+		rc = care_report(k, "catalog", "catalog.sqlite", 0, true,
+				 "its schema could not be read");
 	if (!rc)
 		rc = verify_pages(k, e);
 

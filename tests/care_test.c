@@ -1,5 +1,5 @@
-/* Looking after a library: verify finds what is broken, forget and prune remove what nobody needs and
- * nothing else, never under a reader. */
+/* Looking after a library: verify finds what is broken, forget and prune remove what nobody needs
+ * and nothing else, never under a reader. */
 #include "config.h"
 
 #include <dirent.h>
@@ -15,7 +15,8 @@ static struct err e;
 
 static int see_damage(void *ctx, const struct care_damage *d)
 {
-	buf_addf(ctx, "%s %s %llu %d;", d->kind, d->path, (unsigned long long)d->tokens, d->repairable);
+	buf_addf(ctx, "%s %s %llu %d;", d->kind, d->path, (unsigned long long)d->tokens,
+		 d->repairable);
 	return 0;
 }
 
@@ -104,7 +105,8 @@ static void verify_test(void)
 	fill_close(&f);
 	ok(!*damage(temp_path("v")), "is whole: %s", damage(temp_path("v")));
 	flip("v/segments/00000001.kv", 8000);
-	ok(!strncmp(damage(temp_path("v")), "pages src:dir/file", 18) && strstr(damage(temp_path("v")), " 200 1;"),
+	ok(!strncmp(damage(temp_path("v")), "pages src:dir/file", 18) &&
+		   strstr(damage(temp_path("v")), " 200 1;"),
 	   "a flip in a page names the file and its tokens: %s", damage(temp_path("v")));
 	flip("v/segments/00000001.kv", 8000);
 	flip("v/segments/00000001.sk", 4200);
@@ -112,7 +114,8 @@ static void verify_test(void)
 	   damage(temp_path("v")));
 	flip("v/segments/00000001.sk", 4200);
 	flip("v/segments/00000002.si", 4200);
-	ok(!strncmp(damage(temp_path("v")), "index ", 6), "and in the span index: %s", damage(temp_path("v")));
+	ok(!strncmp(damage(temp_path("v")), "index ", 6), "and in the span index: %s",
+	   damage(temp_path("v")));
 	flip("v/segments/00000002.si", 4200);
 	d = opendir(temp_path("v/tails"));
 	while (d && (ent = readdir(d)))
@@ -120,11 +123,14 @@ static void verify_test(void)
 			snprintf(tail, sizeof(tail), "v/tails/%s", ent->d_name);
 	closedir(d);
 	flip(tail, 5000);
-	ok(!strncmp(damage(temp_path("v")), "tail tails/", 11), "in a session's tail: %s", damage(temp_path("v")));
+	ok(!strncmp(damage(temp_path("v")), "tail tails/", 11), "in a session's tail: %s",
+	   damage(temp_path("v")));
 	flip(tail, 5000);
-	ok(!truncate(temp_path("v/segments/00000001.kv"), 8192) && strstr(damage(temp_path("v")), "segment segments/"),
+	ok(!truncate(temp_path("v/segments/00000001.kv"), 8192) &&
+		   strstr(damage(temp_path("v")), "segment segments/"),
 	   "a file cut short: %s", damage(temp_path("v")));
-	ok(!unlink(temp_path("v/segments/00000001.kv")) && strstr(damage(temp_path("v")), "segment segments/"),
+	ok(!unlink(temp_path("v/segments/00000001.kv")) &&
+		   strstr(damage(temp_path("v")), "segment segments/"),
 	   "or missing");
 }
 
@@ -142,29 +148,37 @@ static void prune_test(void)
 
 	ok(!make(&f, "p"), "a library with everything");
 	ok(!care_stats(f.lib, &before, &e) && before.n_document == 4 && before.n_extent == 4 &&
-	   before.n_token == 800 && before.n_encoded == 800 && before.n_turn == 3 && before.trigram_left == 0 &&
-	   before.n_page == 16, "stats count it");
+		   before.n_token == 800 && before.n_encoded == 800 && before.n_turn == 3 &&
+		   before.trigram_left == 0 && before.n_page == 16,
+	   "stats count it");
 	ok(!care_prune(f.lib, false, NULL, &p, &e) && !p.n_document && !p.n_extent && !p.n_file,
 	   "nothing to prune: %s", e.msg);
 
 	/* A second snapshot without three of the files. */
 	ok(!cat_begin(f.c, &e) && !cat_snapshot_begin(f.c, f.source, "", f.snapshot, &snap2, &e) &&
-	   !cat_del_entry(f.c, snap2, "dir/file0.txt", 13, &e) && !cat_del_entry(f.c, snap2, "dir/file1.txt", 13, &e) &&
-	   !cat_del_entry(f.c, snap2, "dir/file2.txt", 13, &e) && !cat_snapshot_finish(f.c, snap2, &id, &e) &&
-	   !cat_commit(f.c, &e), "three files were deleted");
-	ok(!care_forget(f.lib, 0, 1, false, &n_forgotten, &e) && n_forgotten == 0, "a pinned snapshot is kept");
-	ok(!cat_begin(f.c, &e) && !sess_pin(f.c, f.session, &snap2, 1, &e) && !cat_commit(f.c, &e), "unpinned");
+		   !cat_del_entry(f.c, snap2, "dir/file0.txt", 13, &e) &&
+		   !cat_del_entry(f.c, snap2, "dir/file1.txt", 13, &e) &&
+		   !cat_del_entry(f.c, snap2, "dir/file2.txt", 13, &e) &&
+		   !cat_snapshot_finish(f.c, snap2, &id, &e) && !cat_commit(f.c, &e),
+	   "three files were deleted");
+	ok(!care_forget(f.lib, 0, 1, false, &n_forgotten, &e) && n_forgotten == 0,
+	   "a pinned snapshot is kept");
+	ok(!cat_begin(f.c, &e) && !sess_pin(f.c, f.session, &snap2, 1, &e) && !cat_commit(f.c, &e),
+	   "unpinned");
 	ok(!care_forget(f.lib, 0, 1, true, &n_forgotten, &e) && n_forgotten == 1 &&
-	   !care_forget(f.lib, 0, 1, false, &n_forgotten, &e) && n_forgotten == 1 &&
-	   !care_forget(f.lib, 0, 1, false, &n_forgotten, &e) && n_forgotten == 0, "then it is forgotten, once");
-	ok(!care_prune(f.lib, true, NULL, &p, &e) && p.n_document == 3 && p.n_extent == 3, "a dry run counts");
+		   !care_forget(f.lib, 0, 1, false, &n_forgotten, &e) && n_forgotten == 1 &&
+		   !care_forget(f.lib, 0, 1, false, &n_forgotten, &e) && n_forgotten == 0,
+	   "then it is forgotten, once");
+	ok(!care_prune(f.lib, true, NULL, &p, &e) && p.n_document == 3 && p.n_extent == 3,
+	   "a dry run counts");
 
 	other = NULL;
 	ok(!lib_open(&other, temp_path("p"), 0, &e), "a reader is there");
 	kv_writer_free(f.writer);
 	f.writer = NULL;
 	files = n_files("p/segments");
-	ok(!care_prune(f.lib, false, NULL, &p, &e) && p.n_document == 3 && p.n_extent == 3, "prune drops rows");
+	ok(!care_prune(f.lib, false, NULL, &p, &e) && p.n_document == 3 && p.n_extent == 3,
+	   "prune drops rows");
 	ok(p.bytes_rewritten > 0, "rewrites what is mostly dead");
 	ok(p.bytes_waiting > 0 && p.n_file == 0 && n_files("p/segments") >= files,
 	   "and leaves files that the reader may use (8)");
@@ -174,11 +188,14 @@ static void prune_test(void)
 	ok(!care_stats(f.lib, &after, &e) && after.n_document == 1 && after.n_extent == 1 &&
 	   after.segment_bytes < before.segment_bytes, "stats agree: %llu of %llu bytes",
 	   (unsigned long long)after.segment_bytes, (unsigned long long)before.segment_bytes);
-	ok(!cat_mounts(f.c, f.engine, CAT_ISOLATED, &snap2, 1, NULL, 0, NULL, &m, &n, NULL, &e) && n == 1,
+	ok(!cat_mounts(f.c, f.engine, CAT_ISOLATED, &snap2, 1, NULL, 0, NULL, &m, &n, NULL, &e) &&
+		   n == 1,
 	   "what is left can be mounted");
 	free(m);
-	ok(!cat_begin(f.c, &e) && !sess_rm(f.c, f.session, &e) && !cat_commit(f.c, &e) && n_files("p/tails") == 6 &&
-	   !care_prune(f.lib, false, NULL, &p, &e) && n_files("p/tails") == 0, "a removed session's files go");
+	ok(!cat_begin(f.c, &e) && !sess_rm(f.c, f.session, &e) && !cat_commit(f.c, &e) &&
+		   n_files("p/tails") == 6 && !care_prune(f.lib, false, NULL, &p, &e) &&
+		   n_files("p/tails") == 0,
+	   "a removed session's files go");
 	fill_close(&f);
 	ok(!*damage(temp_path("p")), "the library is whole: %s", damage(temp_path("p")));
 }
@@ -200,15 +217,50 @@ static void orphan_test(void)
 	/* The second writer has written pages and not committed them. */
 	ok(!cat_begin(g.c, &e), "a batch is open");
 	cat_rollback(g.c);
-	ok(!care_prune(f.lib, false, NULL, &p, &e) && p.n_file == 0, "nothing is taken while another has it open");
+	ok(!care_prune(f.lib, false, NULL, &p, &e) && p.n_file == 0,
+	   "nothing is taken while another has it open");
 	snprintf(path, sizeof(path), "late.txt");
 	ok(!fill_document(&g, 77, path, 100, &e), "whose pages are committed then: %s", e.msg);
 	fill_close(&g);
-	ok(!care_prune(f.lib, false, NULL, &p, &e) && p.n_file == 1 && access(temp_path("o/tails/deadbeef.far"), F_OK),
+	ok(!care_prune(f.lib, false, NULL, &p, &e) && p.n_file == 1 &&
+		   access(temp_path("o/tails/deadbeef.far"), F_OK),
 	   "later the orphan goes");
 	ok(!access(temp_path("o/segments/notes.txt"), F_OK), "a file that is not ours stays");
 	fill_close(&f);
 	ok(!*damage(temp_path("o")), "the library is whole: %s", damage(temp_path("o")));
+}
+
+/* Each command that encodes on demand leaves a small file; prune makes one of them. */
+static void merge_test(void)
+{
+	struct care_pruned p;
+	struct cat_mount *m;
+	struct fill f;
+	char path[32];
+	int good = 1, before;
+	size_t n;
+
+	for (int i = 0; i < 10; i++) {
+		good &= !fill_open(&f, temp_path("m"), &e);
+		snprintf(path, sizeof(path), "f%d", i);
+		good &= !fill_document(&f, i, path, 100, &e);
+		fill_close(&f);
+	}
+	good &= !fill_open(&f, temp_path("m"), &e);
+	before = n_files("m/segments");
+	ok(good && before == 30, "ten writers leave %d files", before);
+	good = !care_prune(f.lib, false, NULL, &p, &e);
+	before = n_files("m/segments");
+	ok(good && before == 3, "prune makes one of each kind: %d", before);
+	ok(!cat_mounts(f.c, f.engine, CAT_ISOLATED, NULL, 0, NULL, 0, &f.profile, &m, &n, NULL,
+		       &e) &&
+		   n == 10 && m[0].part.number && m[9].part.bytes,
+	   "all spans are still encoded, and indexed");
+	free(m);
+	ok(!care_prune(f.lib, false, NULL, &p, &e) && !p.bytes_rewritten,
+	   "and the next one finds nothing to do");
+	fill_close(&f);
+	ok(!*damage(temp_path("m")), "the library is whole: %s", damage(temp_path("m")));
 }
 
 static int stop_at(void *ctx, const char *phase, uint64_t n, uint64_t total)
@@ -259,6 +311,7 @@ int main(void)
 	verify_test();
 	prune_test();
 	orphan_test();
+	merge_test();
 	resume_test();
 	return done();
 }

@@ -74,7 +74,8 @@ static void library_test(void)
 	lib_close(lib);
 
 	write_text(temp_path("a/format"), "folio library 2\n");
-	ok(lib_open(&lib, temp_path("a"), 0, &e) == ERR_NEWER, "a newer format is ERR_NEWER: %s", e.msg);
+	ok(lib_open(&lib, temp_path("a"), 0, &e) == ERR_NEWER, "a newer format is ERR_NEWER: %s",
+	   e.msg);
 	write_text(temp_path("a/format"), "folio library 1\n");
 	mkdir(temp_path("full"), 0777);
 	write_text(temp_path("full/x"), "x");
@@ -105,7 +106,8 @@ static void trust_test(void)
 
 	ok(lib, "a library inside a folder that will be a repository");
 	lib_close(lib);
-	snprintf(cmd, sizeof(cmd), "cd '%s' && git init -q . && git add -f .folio/format", temp_path("repo"));
+	snprintf(cmd, sizeof(cmd), "cd '%s' && git init -q . && git add -f .folio/format",
+		 temp_path("repo"));
 	if (system("git --version >/dev/null 2>&1") || system(cmd)) {
 		ok(1, "trust # SKIP git is not installed");
 		return;
@@ -114,11 +116,13 @@ static void trust_test(void)
 		snprintf(cmd, sizeof(cmd), "cd '%s' && echo x >.folders && git add -f .folders &&"
 			 " git update-index --index-version %d", temp_path("repo"), version);
 		ok(!system(cmd) && lib_open(&lib, temp_path("repo/.folio"), 0, &e) == ERR_INVALID &&
-		   strstr(e.msg, "git"), "one that git tracks is refused (index version %d)", version);
+			   strstr(e.msg, "git"),
+		   "one that git tracks is refused (index version %d)", version);
 	}
 	ok(!lib_open(&lib, temp_path("repo/.folio"), LIB_TRUST, &e), "unless it is trusted");
 	lib_close(lib);
-	snprintf(cmd, sizeof(cmd), "cd '%s' && git rm -q --cached .folio/format", temp_path("repo"));
+	snprintf(cmd, sizeof(cmd), "cd '%s' && git rm -q --cached .folio/format",
+		 temp_path("repo"));
 	ok(!system(cmd) && !lib_open(&lib, temp_path("repo/.folio"), 0, &e),
 	   "one that lies in a repository untracked is fine");
 	lib_close(lib);
@@ -153,7 +157,8 @@ static void snapshot_test(void)
 	char hex[65];
 	int n;
 
-	ok(cat_put_source(c, "x", "dir", "/x", &src, &e) == ERR_INVALID, "no write outside a batch");
+	ok(cat_put_source(c, "x", "dir", "/x", &src, &e) == ERR_INVALID,
+	   "no write outside a batch");
 	ok(!cat_begin(c, &e) && !cat_put_source(c, "x", "dir", "/x", &src, &e) &&
 	   !cat_snapshot_begin(c, src, "", 0, &s1, &e), "a source and a snapshot begin");
 	doc = temp_text(c, s1, "a.txt", "one\ntwo\n", &e);
@@ -168,7 +173,8 @@ static void snapshot_test(void)
 	   !strcmp(b.data, "a.txt=one\ntwo\n;sub/b.txt=one\ntwo\n;sub/c.txt=three;"),
 	   "its texts come back in order of path");
 
-	ok(!cat_begin(c, &e) && !cat_snapshot_finish(c, s1, &id, &e) && id == s1 && !cat_commit(c, &e),
+	ok(!cat_begin(c, &e) && !cat_snapshot_finish(c, s1, &id, &e) && id == s1 &&
+		   !cat_commit(c, &e),
 	   "it is finished");
 	ok(!cat_snapshot(c, s1, &sn, &e) && sn.complete, "and complete");
 	id_hex(&sn.hash, hex);
@@ -180,8 +186,9 @@ static void snapshot_test(void)
 	   !cat_snapshot_finish(c, s2, &id, &e) && id == s1 && !cat_commit(c, &e),
 	   "an unchanged tree is the same snapshot");
 	ok(!cat_begin(c, &e) && !cat_snapshot_begin(c, src, "", s1, &s2, &e) &&
-	   !cat_del_entry(c, s2, "a.txt", 5, &e) && !cat_snapshot_finish(c, s2, &id, &e) && id == s2 &&
-	   !cat_commit(c, &e), "a deleted file makes a new one");
+		   !cat_del_entry(c, s2, "a.txt", 5, &e) && !cat_snapshot_finish(c, s2, &id, &e) &&
+		   id == s2 && !cat_commit(c, &e),
+	   "a deleted file makes a new one");
 	n = 0;
 	ok(!cat_entries(c, s2, count_entry, &n, &e) && n == 2, "which has the rest");
 	n = 0;
@@ -189,12 +196,15 @@ static void snapshot_test(void)
 	ok(!cat_begin(c, &e) && !cat_snapshot_begin(c, src, "", s1, &s3, &e) &&
 	   !cat_snapshot_finish(c, s3, &id, &e) && id == s3 && !cat_commit(c, &e),
 	   "going back is a new snapshot, so that the newest is what is there");
-	ok(cat_entry(c, s2, "a.txt", 5, count_entry, &n, &e) == ERR_NOTFOUND, "no entry: ERR_NOTFOUND");
+	ok(cat_entry(c, s2, "a.txt", 5, count_entry, &n, &e) == ERR_NOTFOUND,
+	   "no entry: ERR_NOTFOUND");
 
-	ok(!cat_begin(c, &e) && temp_text(c, s3, "lost", "lost", &e), "a batch that is not committed");
+	ok(!cat_begin(c, &e) && temp_text(c, s3, "lost", "lost", &e),
+	   "a batch that is not committed");
 	cat_rollback(c);
 	ok(cat_entry(c, s3, "lost", 4, count_entry, &n, &e) == ERR_NOTFOUND, "leaves nothing");
-	ok(!cat_begin(c, &e) && !cat_del_source(c, src, &e) && !cat_commit(c, &e), "a source is removed");
+	ok(!cat_begin(c, &e) && !cat_del_source(c, src, &e) && !cat_commit(c, &e),
+	   "a source is removed");
 	n = 0;
 	ok(!cat_entries(c, s1, count_entry, &n, &e) && n == 0, "with its snapshots and entries");
 	buf_release(&b);
@@ -203,8 +213,12 @@ static void snapshot_test(void)
 
 static void trusted_test(void)
 {
-	struct cat_stat was = { .size = 5, .mtime_ns = 1000000000, .ctime_ns = 1000000000, .inode = 7,
-				.mode = 0644, .seen_ns = 2000000000 };
+	struct cat_stat was = {.size = 5,
+			       .mtime_ns = 1000000000,
+			       .ctime_ns = 1000000000,
+			       .inode = 7,
+			       .mode = 0644,
+			       .seen_ns = 2000000000};
 	struct cat_stat now = was;
 
 	ok(cat_stat_trusted(&was, &now), "an old file that did not change is trusted");
@@ -239,8 +253,9 @@ static void map_test(void)
 	bool fresh;
 	size_t n;
 
-	ok(!cat_blob_new(&b, &t, &e) && !cat_begin(c, &e) && !cat_put_text(c, b, &doc, &fresh, &e) && fresh &&
-	   !cat_commit(c, &e), "a text with anchors is put");
+	ok(!cat_blob_new(&b, &t, &e) && !cat_begin(c, &e) &&
+		   !cat_put_text(c, b, &doc, &fresh, &e) && fresh && !cat_commit(c, &e),
+	   "a text with anchors is put");
 	ok(!cat_document(c, doc, &d, &e) && d.n_byte == t.n && d.n_line == 4 &&
 	   !memcmp(d.sha256, cat_blob_sha256(b), 32), "and described");
 	cat_blob_free(b);
@@ -248,13 +263,17 @@ static void map_test(void)
 	ok(cat_map_line(m, 0) == 1 && cat_map_line(m, 3) == 1 && cat_map_line(m, 4) == 2 &&
 	   cat_map_line(m, 8) == 3 && cat_map_line(m, 9) == 4 && cat_map_line(m, 1000) == 4,
 	   "bytes are on their lines (6)");
-	ok(cat_map_range(m, 2, &from, &to) && from == 4 && to == 8 && cat_map_range(m, 4, &from, &to) &&
-	   to == t.n && !cat_map_range(m, 5, &from, &to) && !cat_map_range(m, 0, &from, &to),
+	ok(cat_map_range(m, 2, &from, &to) && from == 4 && to == 8 &&
+		   cat_map_range(m, 4, &from, &to) && to == t.n &&
+		   !cat_map_range(m, 5, &from, &to) && !cat_map_range(m, 0, &from, &to),
 	   "lines are where they are");
-	ok(!strcmp(cat_map_anchor(m, 3, 8)->title, "inner") && !strcmp(cat_map_anchor(m, 3, 9)->title, "outer") &&
-	   cat_map_anchor(m, 3, 3) == NULL && cat_map_anchor(m, 1, 20)->number == 2 &&
-	   cat_map_anchor(m, 1, 5)->number == 1, "the innermost anchor around a byte is found");
-	ok(cat_map_anchors(m, &n)[1].end == 24 && n == 4 && !strcmp(cat_map_anchors(m, &n)[2].detail, "field"),
+	ok(!strcmp(cat_map_anchor(m, 3, 8)->title, "inner") &&
+		   !strcmp(cat_map_anchor(m, 3, 9)->title, "outer") &&
+		   cat_map_anchor(m, 3, 3) == NULL && cat_map_anchor(m, 1, 20)->number == 2 &&
+		   cat_map_anchor(m, 1, 5)->number == 1,
+	   "the innermost anchor around a byte is found");
+	ok(cat_map_anchors(m, &n)[1].end == 24 && n == 4 &&
+		   !strcmp(cat_map_anchors(m, &n)[2].detail, "field"),
 	   "all anchors come back");
 	cat_map_close(m);
 	a[1].start = 30;
@@ -270,10 +289,14 @@ static void map_test(void)
 }
 
 /* Spans and extents without data files: the catalog does not look at them. */
-static struct cat_extent extent_of(struct id *page, uint32_t n_token, const char *what, int64_t engine)
+static struct cat_extent extent_of(struct id *page, uint32_t n_token, const char *what,
+				   int64_t engine)
 {
-	struct cat_extent x = { .engine = engine, .n_token = n_token, .n_page = kv_page_count(n_token),
-				.page = page, .type = KV_F16 };
+	struct cat_extent x = {.engine = engine,
+			       .n_token = n_token,
+			       .n_page = kv_page_count(n_token),
+			       .page = page,
+			       .type = KV_F16};
 
 	for (uint32_t i = 0; i < x.n_page; i++) {
 		char s[64];
@@ -306,18 +329,23 @@ static void span_test(void)
 	bool fresh;
 	size_t n;
 
-	ok(!cat_begin(c, &e) && (en = temp_engine(c, "m1", &e)) && !cat_put_source(c, "x", "dir", "/x", &src, &e) &&
-	   !cat_snapshot_begin(c, src, "", 0, &snap, &e), "an engine");
+	ok(!cat_begin(c, &e) && (en = temp_engine(c, "m1", &e)) &&
+		   !cat_put_source(c, "x", "dir", "/x", &src, &e) &&
+		   !cat_snapshot_begin(c, src, "", 0, &snap, &e),
+	   "an engine");
 	ok(temp_engine(c, "m1", &e) == en, "the same fingerprint is the same engine");
 	d1 = temp_text(c, snap, "a", "aaaaaaaaaa", &e);
 	d2 = temp_text(c, snap, "b", "bbbbbbbbbb", &e);
 	a = extent_of(pa, 150, "a", en);
 	b = extent_of(pb, 100, "b", en);
-	s[0] = (struct cat_span){ .after = pre, .last = pa[2], .start = 0, .end = 6, .n_token = 150 };
-	s[1] = (struct cat_span){ .after = pre, .last = pb[1], .start = 6, .end = 10, .n_token = 100 };
-	ok(!cat_put_spans(c, d1, en, CAT_ISOLATED, s, 2, &e) && !cat_put_spans(c, d2, en, CAT_ISOLATED, s, 1, &e) &&
-	   !cat_commit(c, &e), "spans come before their pages");
-	ok(!cat_coverage(c, d1, en, CAT_ISOLATED, &n_token, &n_enc, &e) && n_token == 250 && n_enc == 0,
+	s[0] = (struct cat_span){.after = pre, .last = pa[2], .start = 0, .end = 6, .n_token = 150};
+	s[1] = (struct cat_span){
+		.after = pre, .last = pb[1], .start = 6, .end = 10, .n_token = 100};
+	ok(!cat_put_spans(c, d1, en, CAT_ISOLATED, s, 2, &e) &&
+		   !cat_put_spans(c, d2, en, CAT_ISOLATED, s, 1, &e) && !cat_commit(c, &e),
+	   "spans come before their pages");
+	ok(!cat_coverage(c, d1, en, CAT_ISOLATED, &n_token, &n_enc, &e) && n_token == 250 &&
+		   n_enc == 0,
 	   "nothing is encoded yet");
 	ok(!cat_new_segment(c, en, &number, &e) && number == 1, "the first segment is number 1");
 	ok(!cat_begin(c, &e) && cat_put_extent(c, &a, &xa, &fresh, &e) == ERR_INVALID,
@@ -325,25 +353,32 @@ static void span_test(void)
 	cat_rollback(c);
 	a.ref = (struct kv_ref){ .number = number, .off = 4096, .bytes = 8192, .sketch_off = 4096 };
 	b.ref = (struct kv_ref){ .number = number, .off = 12288, .bytes = 8192, .sketch_off = 0 };
-	ok(!cat_begin(c, &e) && !cat_put_extent(c, &a, &xa, &fresh, &e) && fresh && !cat_commit(c, &e),
+	ok(!cat_begin(c, &e) && !cat_put_extent(c, &a, &xa, &fresh, &e) && fresh &&
+		   !cat_commit(c, &e),
 	   "an extent is put");
 	ok(!cat_coverage(c, d1, en, CAT_ISOLATED, &n_token, &n_enc, &e) && n_enc == 150 &&
 	   !cat_coverage(c, d2, en, CAT_ISOLATED, &n_token, &n_enc, &e) && n_enc == 150,
 	   "both documents' span is encoded by it");
-	ok(!cat_begin(c, &e) && !cat_put_extent(c, &a, &again, &fresh, &e) && !fresh && again == xa &&
-	   !cat_commit(c, &e), "a second put of one identity keeps the first bytes (3)");
+	ok(!cat_begin(c, &e) && !cat_put_extent(c, &a, &again, &fresh, &e) && !fresh &&
+		   again == xa && !cat_commit(c, &e),
+	   "a second put of one identity keeps the first bytes (3)");
 	ok(!cat_page_find(c, &pa[1], &extent, &pgno, &e) && extent == xa && pgno == 1 &&
-	   !cat_extent_find(c, &pa[2], &extent, &e) && extent == xa &&
-	   cat_page_find(c, &pb[0], &extent, &pgno, &e) == ERR_NOTFOUND, "pages are found by identity");
-	ok(!cat_mounts(c, en, CAT_ISOLATED, &snap, 1, NULL, 0, NULL, &m, &n, &missing, &e) && n == 1 &&
-	   missing == 100 && m[0].extent == xa && m[0].document == d1 && m[0].ref.off == 4096 &&
-	   m[0].part.number == 0, "one extent is mounted once; what is missing is counted");
+		   !cat_extent_find(c, &pa[2], &extent, &e) && extent == xa &&
+		   cat_page_find(c, &pb[0], &extent, &pgno, &e) == ERR_NOTFOUND,
+	   "pages are found by identity");
+	ok(!cat_mounts(c, en, CAT_ISOLATED, &snap, 1, NULL, 0, NULL, &m, &n, &missing, &e) &&
+		   n == 1 && missing == 100 && m[0].extent == xa && m[0].document == d1 &&
+		   m[0].ref.off == 4096 && m[0].part.number == 0,
+	   "one extent is mounted once; what is missing is counted");
 	free(m);
 	ok(!cat_begin(c, &e) && !cat_put_extent(c, &b, &xb, NULL, &e) &&
-	   !cat_put_part(c, xa, &profile, &part, &e) && !cat_commit(c, &e), "the second one, and an index part");
-	ok(!cat_mounts(c, en, CAT_ISOLATED, NULL, 0, NULL, 0, &profile, &m, &n, &missing, &e) && n == 2 &&
-	   missing == 0 && id_cmp(&m[0].last, &m[1].last) < 0, "mounts are in canonical order");
-	ok(m[m[0].extent == xa ? 0 : 1].part.bytes == 640, "with the part of the profile asked for");
+		   !cat_put_part(c, xa, &profile, &part, &e) && !cat_commit(c, &e),
+	   "the second one, and an index part");
+	ok(!cat_mounts(c, en, CAT_ISOLATED, NULL, 0, NULL, 0, &profile, &m, &n, &missing, &e) &&
+		   n == 2 && missing == 0 && id_cmp(&m[0].last, &m[1].last) < 0,
+	   "mounts are in canonical order");
+	ok(m[m[0].extent == xa ? 0 : 1].part.bytes == 640,
+	   "with the part of the profile asked for");
 	free(m);
 	ok(!cat_mounts(c, en, CAT_ISOLATED, NULL, 0, &d2, 1, NULL, &m, &n, NULL, &e) && n == 1 &&
 	   m[0].document == d2, "or of some documents only");
@@ -363,8 +398,9 @@ static void setting_test(void)
 	struct catalog *c = lib_catalog(lib);
 	struct buf b = { 0 };
 
-	ok(!cat_begin(c, &e) && !cat_set(c, 0, "k", "v1", 2, &e) && !cat_set(c, 0, "k", "v2", 2, &e) &&
-	   !cat_commit(c, &e) && !cat_get(c, 0, "k", &b, &e) && b.len == 2 && !memcmp(b.data, "v2", 2),
+	ok(!cat_begin(c, &e) && !cat_set(c, 0, "k", "v1", 2, &e) &&
+		   !cat_set(c, 0, "k", "v2", 2, &e) && !cat_commit(c, &e) &&
+		   !cat_get(c, 0, "k", &b, &e) && b.len == 2 && !memcmp(b.data, "v2", 2),
 	   "a setting is replaced");
 	ok(cat_get(c, 1, "k", &b, &e) == ERR_NOTFOUND, "another engine's is another");
 	ok(!cat_begin(c, &e) && !cat_unset(c, 0, "k", &e) && !cat_commit(c, &e) &&
@@ -380,7 +416,8 @@ static void commits_test(void)
 	uint64_t n = 1000;
 	int fd;
 
-	ok(!cat_begin(c, &e) && !cat_set(c, 0, "k", "v", 1, &e) && !cat_commit(c, &e) && lib_commits(lib) == 1,
+	ok(!cat_begin(c, &e) && !cat_set(c, 0, "k", "v", 1, &e) && !cat_commit(c, &e) &&
+		   lib_commits(lib) == 1,
 	   "commits are counted");
 	lib_close(lib);
 	lib = open_lib("commits", 0);
@@ -389,7 +426,8 @@ static void commits_test(void)
 	fd = open(temp_path("commits/commits"), O_WRONLY);
 	ok(fd >= 0 && pwrite(fd, &n, 8, 0) == 8, "(the file says more)");
 	close(fd);
-	ok(lib_open(&lib, temp_path("commits"), 0, &e) == ERR_CORRUPT, "lost commits are noticed: %s", e.msg);
+	ok(lib_open(&lib, temp_path("commits"), 0, &e) == ERR_CORRUPT,
+	   "lost commits are noticed: %s", e.msg);
 	ok(!lib_open(&lib, temp_path("commits"), LIB_DAMAGED, &e), "and can be looked after");
 	lib_close(lib);
 }

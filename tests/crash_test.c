@@ -1,7 +1,8 @@
-/* Crashes: a writer is killed at every write and sync, and at random ones, with the power gone or not;
- * each time the library is opened again, verified byte by byte, and compared with what was committed.
+/* Crashes: a writer is killed at every write and sync, and at random ones, with the power gone or
+ * not; each time the library is opened again, verified byte by byte, and compared with what was
+ * committed.
  *
- * The work is a list of steps, each one commit; what a step does follows from its number alone.  The
+ * The work is a list of steps, each one commit; what a step does follows from its number alone. The
  * child tells through a pipe which commits returned.  The library must then hold exactly the steps
  * that were told, or one more: the one whose commit was under way.
  *
@@ -26,7 +27,7 @@
 static struct err e;
 static int        told = -1;	/* the pipe */
 
-/* ---- Steps --------------------------------------------------------------------------------------- */
+/* ---- Steps ----------------------------------------------------------------------------------- */
 
 static const struct kv_geom geom = { 2, 1, 8, KV_PAGE_TOKENS };
 
@@ -53,8 +54,11 @@ static struct extent_build *pages_of(int step)
 	static float k[100 * 8], v[100 * 8];
 	struct cat_engine en = engine();
 	int32_t token[100];
-	struct extent_desc d = { .geom = geom, .type = KV_Q8, .mode = IDENT_ISOLATED, .token = token,
-				 .n_token = 100 };
+	struct extent_desc d = {.geom = geom,
+				.type = KV_Q8,
+				.mode = IDENT_ISOLATED,
+				.token = token,
+				.n_token = 100};
 	struct extent_build *b;
 
 	d.engine = en.fingerprint;
@@ -92,9 +96,14 @@ static int new_number(void *ctx, uint32_t *number, struct err *err)
 static int put_step(struct work *w, int step, const struct cat_blob *blob, const struct kv_ref *ref,
 		    struct extent_build *pages)
 {
-	struct cat_extent x = { .engine = w->engine, .ref = *ref, .type = KV_Q8, .n_token = 100, .n_page = 2,
-				.page = extent_build_pages(pages) };
-	struct cat_span s = { .start = 0, .end = 40, .n_token = 100, .last = extent_build_span(pages) };
+	struct cat_extent x = {.engine = w->engine,
+			       .ref = *ref,
+			       .type = KV_Q8,
+			       .n_token = 100,
+			       .n_page = 2,
+			       .page = extent_build_pages(pages)};
+	struct cat_span s = {
+		.start = 0, .end = 40, .n_token = 100, .last = extent_build_span(pages)};
 	struct cat_entry en = { .state = CAT_TEXT };
 	int64_t src, snap, doc, xid;
 	char path[32];
@@ -166,8 +175,12 @@ static int do_turn(struct work *w, int step)
 	char far[2][2048], info[32];
 	int64_t s[2], turn;
 	int32_t token[100];
-	struct sess_turn t = { .question = "q", .answer = "a", .citations = "[]", .info = info, .token = token,
-			       .n_token = 100 };
+	struct sess_turn t = {.question = "q",
+			      .answer = "a",
+			      .citations = "[]",
+			      .info = info,
+			      .token = token,
+			      .n_token = 100};
 	struct sess_page page[2];
 	struct sess_tail *tail;
 	size_t n;
@@ -192,9 +205,13 @@ static int do_turn(struct work *w, int step)
 		token[i] = step + i;
 	memset(far, step, sizeof(far));
 	snprintf(info, sizeof(info), "{\"step\":%d}", step);
-	page[0] = (struct sess_page){ .pos = pos, .n_token = 50, .far = far[0], .far_n = 2048, .near = far[1],
-				      .near_n = 100 };
-	page[1] = (struct sess_page){ .pos = pos + 50, .n_token = 50, .far = far[1], .far_n = 2048 };
+	page[0] = (struct sess_page){.pos = pos,
+				     .n_token = 50,
+				     .far = far[0],
+				     .far_n = 2048,
+				     .near = far[1],
+				     .near_n = 100};
+	page[1] = (struct sess_page){.pos = pos + 50, .n_token = 50, .far = far[1], .far_n = 2048};
 	return sess_add_turn(w->lib, s[0], s[1], &t, page, 2, 50, &turn, &e);
 }
 
@@ -266,7 +283,9 @@ static int work(const char *dir, int last)
 	if (!rc)
 		rc = kv_writer_new(&w.writer, w.store, 0, new_number, &w, &e);
 	for (int step = held + 1; !rc && step <= last; step++) {
-		rc = is_turn(step) ? do_turn(&w, step) : is_fill(step) ? do_fill(&w) : do_text(&w, step);
+		rc = is_turn(step)   ? do_turn(&w, step)
+		     : is_fill(step) ? do_fill(&w)
+				     : do_text(&w, step);
 		if (!rc && !is_fill(step))
 			tell(step);
 	}
@@ -277,7 +296,7 @@ static int work(const char *dir, int last)
 	return rc;
 }
 
-/* ---- Looking at what is left ------------------------------------------------------------------------ */
+/* ---- Looking at what is left ----------------------------------------------------------------- */
 
 static int say_damage(void *ctx, const struct care_damage *d)
 {
@@ -374,7 +393,8 @@ static int look(const char *dir, int at_least)
 	if (!rc)
 		rc = cat_extents(c, check_pages, &seen, &e);
 	if (!rc)
-		rc = cat_mounts(c, 1, CAT_ISOLATED, NULL, 0, NULL, 0, NULL, &m, &n_mount, &missing, &e);
+		rc = cat_mounts(c, 1, CAT_ISOLATED, NULL, 0, NULL, 0, NULL, &m, &n_mount, &missing,
+				&e);
 	if (!rc)
 		free(m);
 	for (int i = 1; i <= held; i++) {
@@ -383,9 +403,10 @@ static int look(const char *dir, int at_least)
 	}
 	if (rc || seen.wrong || seen.n_text != want_text || seen.n_turn != want_turn || missing ||
 	    n_mount != (size_t)want_text || n != (size_t)want_turn * 2) {
-		printf("# after step %d: error %d (%s), %d of %d texts, %d of %d turns, %zu mounts, %d wrong\n",
-		       held, rc, rc ? e.msg : "", seen.n_text, want_text, seen.n_turn, want_turn, n_mount,
-		       seen.wrong);
+		printf("# after step %d: error %d (%s), %d of %d texts, %d of %d turns, %zu "
+		       "mounts, %d wrong\n",
+		       held, rc, rc ? e.msg : "", seen.n_text, want_text, seen.n_turn, want_turn,
+		       n_mount, seen.wrong);
 		held = -1;
 	}
 	buf_release(&b);
@@ -409,8 +430,8 @@ struct outcome {
 };
 
 /* Fork, arm, work, see what became of it. */
-static struct outcome one(const char *dir, enum fault_mode mode, long at, int when, int error, bool power,
-			  unsigned seed, int last, int acked)
+static struct outcome one(const char *dir, enum fault_mode mode, long at, int when, int error,
+			  bool power, unsigned seed, int last, int acked)
 {
 	struct outcome o = { .good = false };
 	struct { int hit, code; } result = { 0, 0 };
@@ -449,13 +470,14 @@ static struct outcome one(const char *dir, enum fault_mode mode, long at, int wh
 	held = look(dir, acked);
 	o.good = held >= 0 && agrees(held, acked);
 	if (!o.good)
-		printf("# mode %d at %ld when %d error %d power %d seed %u: %d told, %d held\n", mode, at, when,
-		       error, power, seed, acked, held);
+		printf("# mode %d at %ld when %d error %d power %d seed %u: %d told, %d held\n",
+		       mode, at, when, error, power, seed, acked, held);
 	return o;
 }
 
 /* Every call in turn, from an empty folder, until the work gets through. */
-static void sweep(const char *name, enum fault_mode mode, int error, bool power, int when, long stride)
+static void sweep(const char *name, enum fault_mode mode, int error, bool power, int when,
+		  long stride)
 {
 	long at, n = 0, bad = 0;
 	int full = 0;
@@ -489,8 +511,9 @@ static void random_kills(long n)
 
 		/* One library dies again and again, until it is complete. */
 		for (int i = 0; i < 40 && held < N_STEP; i++) {
-			struct outcome o = one(dir, FAULT_KILL, 1 + rand_r(&seed) % 120, rand_r(&seed) % 3, 0,
-					       rand_r(&seed) & 1, rand_r(&seed), N_STEP, held);
+			struct outcome o =
+				one(dir, FAULT_KILL, 1 + rand_r(&seed) % 120, rand_r(&seed) % 3, 0,
+				    rand_r(&seed) & 1, rand_r(&seed), N_STEP, held);
 
 			bad += !o.good;
 			done_ += o.hit;
@@ -514,7 +537,8 @@ int main(int argc, char **argv)
 	temp_make();
 	fault_arm(FAULT_NONE, 0, 0, 0, false, 0);	/* no sync is needed here either */
 	o = one(temp_path("plain"), FAULT_NONE, 0, 0, 0, false, 1, N_STEP, 0);
-	ok(o.good && !o.code && look(temp_path("plain"), N_STEP) == N_STEP, "nothing happens: all steps are there");
+	ok(o.good && !o.code && look(temp_path("plain"), N_STEP) == N_STEP,
+	   "nothing happens: all steps are there");
 	sweep("killed before a call", FAULT_KILL, 0, false, 0, stride);
 	sweep("killed halfway through a write", FAULT_KILL, 0, false, 1, stride + (stride > 1));
 	sweep("power lost before a call", FAULT_KILL, 0, true, 0, stride);

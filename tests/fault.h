@@ -8,9 +8,9 @@
  *
  * POWER.  A process that is killed loses nothing of what it wrote: the kernel still has it.  With
  * fault.power every write also keeps what stood there before, until its file is synced; when the
- * process is killed a random part of what was not synced is undone, as a disk does that loses power.
- * Files that were created and whose folder was not synced may vanish.  -shm files are no data: they
- * are left alone, and the parent removes them.
+ * process is killed a random part of what was not synced is undone, as a disk does that loses
+ * power. Files that were created and whose folder was not synced may vanish.  -shm files are no
+ * data: they are left alone, and the parent removes them.
  */
 #ifndef TESTS_FAULT_H
 #define TESTS_FAULT_H
@@ -155,7 +155,8 @@ static bool fault_in_folder(const struct fault_undo *u, const void *arg)
 	const char *dir = arg;
 	size_t n = strlen(dir);
 
-	return u->path && !strncmp(u->path, dir, n) && u->path[n] == '/' && !strchr(u->path + n + 1, '/');
+	return u->path && !strncmp(u->path, dir, n) && u->path[n] == '/' &&
+	       !strchr(u->path + n + 1, '/');
 }
 
 static void fault_synced(int fd)
@@ -178,7 +179,7 @@ static void fault_synced(int fd)
 	}
 }
 
-/* ---- libc, seen from here ---------------------------------------------------------------------------- */
+/* ---- libc, seen from here -------------------------------------------------------------------- */
 
 static ssize_t fault_pwrite(int fd, const void *p, size_t n, off_t at)
 {

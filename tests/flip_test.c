@@ -1,5 +1,5 @@
-/* Rot: bytes of a small library are flipped one by one, files are cut short.  What verify does not find
- * must change nothing; after repair the library is whole and what could be kept was kept.
+/* Rot: bytes of a small library are flipped one by one, files are cut short.  What verify does not
+ * find must change nothing; after repair the library is whole and what could be kept was kept.
  *
  * flip_test [STRIDE [START]]: every STRIDE-th byte of every file (default: some 1,500 in all). */
 #include "config.h"
@@ -43,7 +43,7 @@ static int make(const char *dir)
 	return rc;
 }
 
-/* ---- Everything a library answers, as one text ------------------------------------------------------ */
+/* ---- Everything a library answers, as one text ----------------------------------------------- */
 
 static int say_text(void *ctx, const struct cat_entry *en, const char *text, size_t n)
 {
@@ -57,13 +57,15 @@ static int say_text(void *ctx, const struct cat_entry *en, const char *text, siz
 
 static int say_turn(void *ctx, const struct sess_turn *t)
 {
-	buf_addf(ctx, "turn %u %s %s %s %zu\n", t->n, t->question, t->answer, t->citations, t->n_token);
+	buf_addf(ctx, "turn %u %s %s %s %zu\n", t->n, t->question, t->answer, t->citations,
+		 t->n_token);
 	return 0;
 }
 
 static int say_hit(void *ctx, const struct search_hit *h)
 {
-	buf_addf(ctx, "hit %lld %llu %zu\n", (long long)h->document, (unsigned long long)h->start, h->n_mark);
+	buf_addf(ctx, "hit %lld %llu %zu\n", (long long)h->document, (unsigned long long)h->start,
+		 h->n_mark);
 	return 0;
 }
 
@@ -119,7 +121,8 @@ static void say_pages(struct library *lib, struct buf *out)
 
 	if (kv_store_open(&st, lib_segments(lib), &e))
 		return;
-	if (cat_mounts(lib_catalog(lib), 1, CAT_ISOLATED, NULL, 0, NULL, 0, &profile, &m, &n, NULL, &e)) {
+	if (cat_mounts(lib_catalog(lib), 1, CAT_ISOLATED, NULL, 0, NULL, 0, &profile, &m, &n, NULL,
+		       &e)) {
 		buf_adds(out, "mount error\n");
 		n = 0;
 		m = NULL;
@@ -129,16 +132,18 @@ static void say_pages(struct library *lib, struct buf *out)
 		struct sketch sk;
 		struct spanidx part;
 		struct sum128 sum = { 0, 0 };
-		int rc = kv_store_segment(st, SEGMENT_KV, m[i].ref.number, m[i].ref.off + m[i].ref.bytes, &s, &e);
+		int rc = kv_store_segment(st, SEGMENT_KV, m[i].ref.number,
+					  m[i].ref.off + m[i].ref.bytes, &s, &e);
 
 		if (!rc)
 			rc = segment_borrow(s, m[i].ref.off, m[i].ref.bytes, &p, &e);
 		if (!rc)
-			rc = extent_verify(p, m[i].ref.bytes, &(uint32_t){ 0 }, &(uint32_t){ 0 }, &e);
+			rc = extent_verify(p, m[i].ref.bytes, &(uint32_t){0}, &(uint32_t){0}, &e);
 		if (!rc)
 			sum = sum128_of(p, m[i].ref.bytes);
 		if (!rc)
-			rc = kv_store_segment(st, SEGMENT_SKETCH, m[i].ref.number, m[i].ref.sketch_off + 64, &s, &e);
+			rc = kv_store_segment(st, SEGMENT_SKETCH, m[i].ref.number,
+					      m[i].ref.sketch_off + 64, &s, &e);
 		if (!rc)
 			rc = segment_borrow(s, m[i].ref.sketch_off, 16, &p, &e);
 		if (!rc) {
@@ -151,10 +156,12 @@ static void say_pages(struct library *lib, struct buf *out)
 		}
 		for (uint32_t l = 0; !rc && l < 2; l++)
 			rc = sketch_check_layer(&sk, l, &e);
-		buf_addf(out, "mount %zu %u %d %llx\n", i, m[i].n_token, rc, (unsigned long long)sum.lo);
+		buf_addf(out, "mount %zu %u %d %llx\n", i, m[i].n_token, rc,
+			 (unsigned long long)sum.lo);
 		if (!m[i].part.number)
 			continue;
-		rc = kv_store_segment(st, SEGMENT_SPANIDX, m[i].part.number, m[i].part.off + m[i].part.bytes, &s, &e);
+		rc = kv_store_segment(st, SEGMENT_SPANIDX, m[i].part.number,
+				      m[i].part.off + m[i].part.bytes, &s, &e);
 		if (!rc)
 			rc = segment_borrow(s, m[i].part.off, m[i].part.bytes, &p, &e);
 		if (!rc)
@@ -181,7 +188,8 @@ static void say_all(const char *dir, struct buf *out)
 	}
 	c = lib_catalog(lib);
 	if (cat_snapshot_find(c, "src", NULL, &snap, &e) || cat_texts(c, snap, say_text, out, &e) ||
-	    sess_find(c, "s", say_session, &session, &e) || sess_turns(c, session, say_turn, out, &e) ||
+	    sess_find(c, "s", say_session, &session, &e) ||
+	    sess_turns(c, session, say_turn, out, &e) ||
 	    search_words(c, "document OR line", &snap, 1, 9, say_hit, out, &e) ||
 	    cat_get(c, 0, "key", &value, &e) || cat_extents(c, say_extent, out, &e) ||
 	    search_candidates(c, &lit, 1, false, NULL, 0, &doc, &n, &e))
@@ -195,7 +203,7 @@ static void say_all(const char *dir, struct buf *out)
 	lib_close(lib);
 }
 
-/* ---- Rot --------------------------------------------------------------------------------------------- */
+/* ---- Rot ------------------------------------------------------------------------------------- */
 
 static bool verbose;
 
@@ -279,8 +287,8 @@ struct tally {
 	long n, found, dead, bad, repaired, repair_bad;
 };
 
-static void one_file(const char *dir, const char *name, const struct buf *want, off_t start, off_t stride,
-		     struct tally *t)
+static void one_file(const char *dir, const char *name, const struct buf *want, off_t start,
+		     off_t stride, struct tally *t)
 {
 	char path[PATH_MAX + 300];
 	struct stat st;
@@ -302,7 +310,8 @@ static void one_file(const char *dir, const char *name, const struct buf *want, 
 			t->dead++;
 			say_all(dir, &got);
 			if (got.len != want->len || memcmp(got.data, want->data, got.len)) {
-				printf("# %s byte %lld: not found, and the answers differ\n", name, (long long)at);
+				printf("# %s byte %lld: not found, and the answers differ\n", name,
+				       (long long)at);
 				t->bad++;
 			}
 		}
@@ -318,8 +327,9 @@ static void flips(const char *dir, const struct buf *want, off_t stride, off_t s
 	double t0 = clock_now();
 
 	one_file(dir, "catalog.sqlite", want, start, stride * 4, &t);
-	ok(t.n && t.found + t.dead == t.n && !t.bad, "catalog: %ld flips, %ld found, %ld change nothing, %ld bad",
-	   t.n, t.found, t.dead, t.bad);
+	ok(t.n && t.found + t.dead == t.n && !t.bad,
+	   "catalog: %ld flips, %ld found, %ld change nothing, %ld bad", t.n, t.found, t.dead,
+	   t.bad);
 	for (size_t i = 0; i < 5; i++) {
 		const char *sub = i < 3 ? "segments" : "tails";
 		struct dirent *ent;
@@ -339,15 +349,16 @@ static void flips(const char *dir, const struct buf *want, off_t stride, off_t s
 		}
 		if (d)
 			closedir(d);
-		ok(t.n && !t.bad, "%s files: %ld flips, %ld found, %ld change nothing, %ld bad", ext[i], t.n,
-		   t.found, t.dead, t.bad);
+		ok(t.n && !t.bad, "%s files: %ld flips, %ld found, %ld change nothing, %ld bad",
+		   ext[i], t.n, t.found, t.dead, t.bad);
 	}
 	t = (struct tally){ 0 };
 	one_file(dir, "format", want, 0, 1, &t);
 	one_file(dir, "commits", want, 0, 1, &t);
 	one_file(dir, ".gitignore", want, 0, 1, &t);
 	one_file(dir, "lock/readers", want, 0, 1, &t);
-	ok(!t.bad, "small files: %ld flips, %ld found, %ld change nothing, %ld bad", t.n, t.found, t.dead, t.bad);
+	ok(!t.bad, "small files: %ld flips, %ld found, %ld change nothing, %ld bad", t.n, t.found,
+	   t.dead, t.bad);
 	printf("# %.0f s\n", clock_now() - t0);
 }
 
@@ -380,8 +391,9 @@ static bool after_repair(const char *dir, const struct buf *want, const char *wh
 		if (!end)
 			break;
 		*end = '\0';
-		if (strstr(line, "error") || strstr(line, "(damaged") || !strncmp(line, "mount", 5) ||
-		    !strncmp(line, "hit", 3) || !strncmp(line, "part", 4))
+		if (strstr(line, "error") || strstr(line, "(damaged") ||
+		    !strncmp(line, "mount", 5) || !strncmp(line, "hit", 3) ||
+		    !strncmp(line, "part", 4))
 			continue;
 		if (!memmem(want->data, want->len, line, strlen(line))) {
 			printf("# %s: invented '%s'\n", what, line);
@@ -414,7 +426,8 @@ static void repairs(const char *dir, const struct buf *want, long n)
 		d = opendir(sub);
 		*path = '\0';
 		while (d && (ent = readdir(d))) {
-			if (ent->d_type != DT_REG || (i == 0 && strcmp(ent->d_name, "catalog.sqlite")))
+			if (ent->d_type != DT_REG ||
+			    (i == 0 && strcmp(ent->d_name, "catalog.sqlite")))
 				continue;
 			if (rand_r(&seed) % ++k == 0)
 				snprintf(path, sizeof(path), "%s/%s", sub, ent->d_name);

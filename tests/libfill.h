@@ -1,6 +1,6 @@
-/* tests/libfill.h - fill a library with everything it can hold: texts, maps, spans, extents with their
- * sketches and index parts, a session with turns and tails.  The pages' bytes are real (sealed by
- * extent.h), their values follow from the document's number. */
+/* tests/libfill.h - fill a library with everything it can hold: texts, maps, spans, extents with
+ * their sketches and index parts, a session with turns and tails.  The pages' bytes are real
+ * (sealed by extent.h), their values follow from the document's number. */
 #ifndef TESTS_LIBFILL_H
 #define TESTS_LIBFILL_H
 
@@ -34,9 +34,12 @@ static int fill_number(void *ctx, uint32_t *number, struct err *e)
 
 __attribute__((unused)) static int fill_open(struct fill *f, const char *dir, struct err *e)
 {
-	struct cat_engine en = { .n_far_layer = fill_geom.n_far_layer, .n_head_kv = fill_geom.n_head_kv,
-				 .head_dim = fill_geom.head_dim, .page_tokens = fill_geom.page_tokens,
-				 .kv_type = KV_Q8, .name = "fill" };
+	struct cat_engine en = {.n_far_layer = fill_geom.n_far_layer,
+				.n_head_kv = fill_geom.n_head_kv,
+				.head_dim = fill_geom.head_dim,
+				.page_tokens = fill_geom.page_tokens,
+				.kv_type = KV_Q8,
+				.name = "fill"};
 	int rc;
 
 	*f = (struct fill){ .sketches = true };
@@ -76,10 +79,16 @@ __attribute__((unused)) static int fill_pages(const struct fill *f, int nr, uint
 					      struct extent_build **out, struct err *e)
 {
 	uint32_t row = kv_row(&fill_geom);
-	float *k = calloc((size_t)n_token * row, sizeof(*k)), *v = calloc((size_t)n_token * row, sizeof(*v));
+	float *k = calloc((size_t)n_token * row, sizeof(*k)),
+	      *v = calloc((size_t)n_token * row, sizeof(*v));
 	int32_t *token = calloc(n_token, sizeof(*token));
-	struct extent_desc d = { .geom = fill_geom, .type = KV_Q8, .mode = IDENT_ISOLATED, .token = token,
-				 .n_token = n_token, .engine = f->fingerprint, .attends = f->preamble };
+	struct extent_desc d = {.geom = fill_geom,
+				.type = KV_Q8,
+				.mode = IDENT_ISOLATED,
+				.token = token,
+				.n_token = n_token,
+				.engine = f->fingerprint,
+				.attends = f->preamble};
 	int rc;
 
 	for (uint32_t i = 0; i < n_token; i++)
@@ -138,8 +147,8 @@ static int fill_part(struct fill *f, struct extent_build *b, struct cat_part *pa
 }
 
 /* Document nr under this path, one span of n_token tokens, encoded. */
-__attribute__((unused)) static int fill_document(struct fill *f, int nr, const char *path, uint32_t n_token,
-						 struct err *e)
+__attribute__((unused)) static int fill_document(struct fill *f, int nr, const char *path,
+						 uint32_t n_token, struct err *e)
 {
 	struct cat_span s = { .n_token = n_token, .after = f->preamble };
 	struct cat_extent x = { .engine = f->engine, .type = KV_Q8, .n_token = n_token,
@@ -214,8 +223,12 @@ __attribute__((unused)) static int fill_turn(struct fill *f, struct err *e)
 {
 	static char far[4096], near[512];
 	int32_t token[64] = { 1, 2, 3 };
-	struct sess_turn t = { .question = "what is it?", .answer = "it is this [1]",
-			       .citations = "[{\"n\":1}]", .info = "{}", .token = token, .n_token = 64 };
+	struct sess_turn t = {.question = "what is it?",
+			      .answer = "it is this [1]",
+			      .citations = "[{\"n\":1}]",
+			      .info = "{}",
+			      .token = token,
+			      .n_token = 64};
 	struct sess_page page = { .n_token = 64, .far = far, .far_n = sizeof(far), .near = near,
 				  .near_n = sizeof(near) };
 	int64_t s[3] = { 0 }, turn;
@@ -224,7 +237,8 @@ __attribute__((unused)) static int fill_turn(struct fill *f, struct err *e)
 	if (rc == ERR_NOTFOUND) {
 		rc = cat_begin(f->c, e);
 		if (!rc)
-			rc = sess_new(f->c, "s", f->engine, CAT_ISOLATED, &f->snapshot, 1, &s[0], e);
+			rc = sess_new(f->c, "s", f->engine, CAT_ISOLATED, &f->snapshot, 1, &s[0],
+				      e);
 		if (!rc)
 			rc = cat_commit(f->c, e);
 	}

@@ -61,8 +61,8 @@ __attribute__((unused)) static const char *temp_path(const char *name)
 }
 
 /* Put one text as an entry, in a batch that is open.  Returns the document or 0. */
-__attribute__((unused)) static int64_t temp_text(struct catalog *c, int64_t snapshot, const char *path,
-						 const char *text, struct err *e)
+__attribute__((unused)) static int64_t temp_text(struct catalog *c, int64_t snapshot,
+						 const char *path, const char *text, struct err *e)
 {
 	struct cat_text t = { .text = text, .n = strlen(text), .format = "text" };
 	struct cat_entry en = { .path = path, .path_n = strlen(path), .state = CAT_TEXT };
@@ -81,7 +81,8 @@ __attribute__((unused)) static int64_t temp_text(struct catalog *c, int64_t snap
 }
 
 /* A small engine: 2 far layers, 1 KV head of 8. */
-__attribute__((unused)) static int64_t temp_engine(struct catalog *c, const char *name, struct err *e)
+__attribute__((unused)) static int64_t temp_engine(struct catalog *c, const char *name,
+						   struct err *e)
 {
 	struct cat_engine en = { .n_far_layer = 2, .n_head_kv = 1, .head_dim = 8,
 				 .page_tokens = KV_PAGE_TOKENS, .kv_type = KV_F16 };

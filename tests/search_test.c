@@ -21,7 +21,8 @@ static int see_hit(void *ctx, const struct search_hit *h)
 }
 
 /* The hits of a query as text; "" for none. */
-static const char *hits(struct catalog *c, const char *query, const int64_t *snap, size_t n, size_t k)
+static const char *hits(struct catalog *c, const char *query, const int64_t *snap, size_t n,
+			size_t k)
 {
 	static struct buf b;
 
@@ -57,12 +58,13 @@ static void query_test(void)
 	ok(!strcmp(query_of("where is wal_checkpoint?"), "\"where\" OR \"is\" OR \"wal_checkpoint\""
 		   " OR \"wal\" OR \"checkpoint\""), "words of a question, a name in parts: %s",
 	   query_of("where is wal_checkpoint?"));
-	ok(!strcmp(query_of("HTTPServer"), "\"HTTPServer\" OR \"HTTP\" OR \"Server\""), "camel case too: %s",
-	   query_of("HTTPServer"));
+	ok(!strcmp(query_of("HTTPServer"), "\"HTTPServer\" OR \"HTTP\" OR \"Server\""),
+	   "camel case too: %s", query_of("HTTPServer"));
 	ok(!strcmp(query_of("a \"b\" NEAR(c)"), "\"a\" OR \"b\" OR \"NEAR\" OR \"c\""),
 	   "nothing in a question is syntax");
 	ok(!*query_of("?!__") && e.code == ERR_NOTFOUND, "no word: ERR_NOTFOUND");
-	ok(!strcmp(query_of("\xff na\xc3\xafve"), "\"na\xc3\xafve\""), "bytes that are no text are left out");
+	ok(!strcmp(query_of("\xff na\xc3\xafve"), "\"na\xc3\xafve\""),
+	   "bytes that are no text are left out");
 }
 
 static void words_test(void)
@@ -82,16 +84,17 @@ static void words_test(void)
 	cat_snapshot_begin(c, src, "", 0, &snap[1], &e);
 	d[2] = temp_text(c, snap[1], "c", "another checkpoint and \xc3\x9c" "bermut\n", &e);
 	ok(!cat_commit(c, &e) && d[0] == 1 && d[1] == 2 && d[2] == 3, "three texts");
-	ok(!strcmp(hits(c, "wal", NULL, 0, 9), "1[0,36) 4-7;"), "a word is found with its bytes: %s",
-	   hits(c, "wal", NULL, 0, 9));
-	ok(!strcmp(hits(c, "\"wal checkpoint\"", NULL, 0, 9), "1[0,36) 4-18;"), "a phrase is one mark");
+	ok(!strcmp(hits(c, "wal", NULL, 0, 9), "1[0,36) 4-7;"),
+	   "a word is found with its bytes: %s", hits(c, "wal", NULL, 0, 9));
+	ok(!strcmp(hits(c, "\"wal checkpoint\"", NULL, 0, 9), "1[0,36) 4-18;"),
+	   "a phrase is one mark");
 	ok(!strncmp(hits(c, "checkpoint", snap, 2, 9), "2[0,33) 0-10 11-21 22-32;", 25),
 	   "the densest comes first: %s", hits(c, "checkpoint", snap, 2, 9));
-	ok(!strcmp(hits(c, "checkpoint", snap + 1, 1, 9), "3[0,32) 8-18;"), "only of the snapshots asked for: %s",
-	   hits(c, "checkpoint", snap + 1, 1, 9));
+	ok(!strcmp(hits(c, "checkpoint", snap + 1, 1, 9), "3[0,32) 8-18;"),
+	   "only of the snapshots asked for: %s", hits(c, "checkpoint", snap + 1, 1, 9));
 	ok(!strcmp(hits(c, "checkpoint", NULL, 0, 1), "2[0,33) 0-10 11-21 22-32;"), "at most k");
-	ok(!strcmp(hits(c, "ubermut", NULL, 0, 1), "3[0,32) 23-31;"), "diacritics fold, marks stay on bytes: %s",
-	   hits(c, "ubermut", NULL, 0, 1));
+	ok(!strcmp(hits(c, "ubermut", NULL, 0, 1), "3[0,32) 23-31;"),
+	   "diacritics fold, marks stay on bytes: %s", hits(c, "ubermut", NULL, 0, 1));
 	ok(!*hits(c, "nothing", NULL, 0, 9), "no match, no hit");
 	ok(search_words(c, "\"unclosed", NULL, 0, 3, see_hit, NULL, &e) == ERR_INVALID,
 	   "bad syntax is the caller's: %s", e.msg);
@@ -108,8 +111,9 @@ static void words_test(void)
 	   "literals narrow; short ones and broken ones do not");
 	ok(n_candidates(c, "\xc3\x9c" "berm", false) == 1, "characters above ASCII count as one");
 
-	ok(!cat_begin(c, &e) && !cat_del_snapshot(c, snap[0], &e) && !cat_del_document(c, d[1], &e) &&
-	   !cat_commit(c, &e), "a document goes");
+	ok(!cat_begin(c, &e) && !cat_del_snapshot(c, snap[0], &e) &&
+		   !cat_del_document(c, d[1], &e) && !cat_commit(c, &e),
+	   "a document goes");
 	ok(!strcmp(hits(c, "checkpoint", NULL, 0, 9), "3[0,32) 8-18;1[0,36) 8-18;") ||
 	   !strcmp(hits(c, "checkpoint", NULL, 0, 9), "1[0,36) 8-18;3[0,32) 8-18;"),
 	   "and is found no more: %s", hits(c, "checkpoint", NULL, 0, 9));
@@ -117,7 +121,8 @@ static void words_test(void)
 	ok(!cat_exec(c, "INSERT INTO words(words) VALUES('integrity-check')", &e) &&
 	   !cat_exec(c, "INSERT INTO trigram(trigram) VALUES('integrity-check')", &e),
 	   "both indexes are sound");
-	ok(!cat_begin(c, &e) && !search_rebuild(c, &e) && !cat_commit(c, &e), "they are made again");
+	ok(!cat_begin(c, &e) && !search_rebuild(c, &e) && !cat_commit(c, &e),
+	   "they are made again");
 	ok(!strcmp(hits(c, "wal", NULL, 0, 9), "1[0,36) 4-7;"), "from the text alone");
 	lib_close(lib);
 }
@@ -125,8 +130,10 @@ static void words_test(void)
 /* Property: whatever text, whatever literal cut out of it, the document stays a candidate. */
 static void never_left_out_test(void)
 {
-	static const char *const alphabet[] = { "a", "B", "k", "S", "\xc5\xbf", "\xe2\x84\xaa", "_", "\"", "\n",
-						"\xc3\xa9", "\xf0\x9f\x98\x80", " ", "1", "'" };
+	static const char *const alphabet[] = {
+		"a", "B",  "k",  "S",        "\xc5\xbf",         "\xe2\x84\xaa",
+		"_", "\"", "\n", "\xc3\xa9", "\xf0\x9f\x98\x80", " ",
+		"1", "'"};
 	struct library *lib;
 	struct catalog *c;
 	int64_t src, snap;
@@ -169,7 +176,8 @@ static void never_left_out_test(void)
 			tried++;
 			lost += !found;
 		}
-	ok(tried == 2400 && !lost, "%d literals cut out of texts at any byte: %d left out", tried, lost);
+	ok(tried == 2400 && !lost, "%d literals cut out of texts at any byte: %d left out", tried,
+	   lost);
 	lib_close(lib);
 }
 
@@ -191,13 +199,19 @@ static void pieces_test(void)
 	cat_snapshot_begin(c, src, "", 0, &snap, &e);
 	doc = temp_text(c, snap, "a", b.data, &e);
 	ok(!cat_commit(c, &e), "a long text, its end one long line");
-	ok(!cat_int(c, &bad, &e, "SELECT count(*) FROM piece p WHERE document = ?1 AND (end - start > 6144 OR"
-		    " (start > 0 AND NOT EXISTS (SELECT 1 FROM piece q WHERE q.document = p.document AND"
-		    " q.end = p.start)))", "i", doc) && bad == 0, "pieces are bounded and leave no gap");
+	ok(!cat_int(c, &bad, &e,
+		    "SELECT count(*) FROM piece p WHERE document = ?1 AND (end - start > 6144 OR"
+		    " (start > 0 AND NOT EXISTS (SELECT 1 FROM piece q WHERE q.document = "
+		    "p.document AND"
+		    " q.end = p.start)))",
+		    "i", doc) &&
+		   bad == 0,
+	   "pieces are bounded and leave no gap");
 	ok(!strncmp(hits(c, "\"line 3999\"", NULL, 0, 2), "1[", 2), "the last line is found");
 	ok(!cat_begin(c, &e) && !cat_del_snapshot(c, snap, &e) && !cat_del_document(c, doc, &e) &&
-	   !cat_commit(c, &e) && !*hits(c, "line", NULL, 0, 2) &&
-	   !cat_exec(c, "INSERT INTO words(words) VALUES('integrity-check')", &e), "and taken out again");
+		   !cat_commit(c, &e) && !*hits(c, "line", NULL, 0, 2) &&
+		   !cat_exec(c, "INSERT INTO words(words) VALUES('integrity-check')", &e),
+	   "and taken out again");
 	buf_release(&b);
 	lib_close(lib);
 }

@@ -38,8 +38,8 @@ static struct view get(struct catalog *c, int64_t id)
 
 static int see_turn(void *ctx, const struct sess_turn *t)
 {
-	buf_addf(ctx, "%u:%s=%s@%llu+%zu;", t->n, t->question, t->answer, (unsigned long long)t->pos,
-		 t->n_token);
+	buf_addf(ctx, "%u:%s=%s@%llu+%zu;", t->n, t->question, t->answer,
+		 (unsigned long long)t->pos, t->n_token);
 	return 0;
 }
 
@@ -60,8 +60,12 @@ static int add(struct library *lib, int64_t id, const char *q, const char *a, ui
 	struct catalog *c = lib_catalog(lib);
 	struct view v = get(c, id);
 	int32_t token[1000];
-	struct sess_turn t = { .question = q, .answer = a, .citations = "[]", .info = "{}", .token = token,
-			       .n_token = n };
+	struct sess_turn t = {.question = q,
+			      .answer = a,
+			      .citations = "[]",
+			      .info = "{}",
+			      .token = token,
+			      .n_token = n};
 	struct sess_page page[20];
 	static char far[20][4096], near[20][512];
 	struct sess_tail *tail;
@@ -110,10 +114,12 @@ static bool tail_whole(struct library *lib, int64_t id, uint64_t end, bool near)
 	for (size_t i = 0; good && i < n; i++) {
 		buf_clear(&b);
 		good = t[i].pos == pos && !sess_tail_read(lib, &t[i], false, &b, &e) &&
-		       b.len == t[i].n_token * 64 && (uint8_t)b.data[0] == (uint8_t)((pos & 0xff) + 1);
+		       b.len == t[i].n_token * 64 &&
+		       (uint8_t)b.data[0] == (uint8_t)((pos & 0xff) + 1);
 		buf_clear(&b);
 		if (good && near)
-			good = !sess_tail_read(lib, &t[i], true, &b, &e) && b.len == t[i].n_token * 8;
+			good = !sess_tail_read(lib, &t[i], true, &b, &e) &&
+			       b.len == t[i].n_token * 8;
 		pos += t[i].n_token;
 	}
 	free(t);
@@ -155,15 +161,18 @@ static void turn_test(void)
 	cat_snapshot_begin(c, src, "", 0, &snap, &e);
 	cat_snapshot_finish(c, snap, &snap, &e);
 	ok(!sess_new(c, "main", en, CAT_ISOLATED, &snap, 1, &id, &e), "a session begins");
-	ok(sess_new(c, "main", en, CAT_ISOLATED, &snap, 1, &f0, &e) == ERR_INVALID, "names are unique");
+	ok(sess_new(c, "main", en, CAT_ISOLATED, &snap, 1, &f0, &e) == ERR_INVALID,
+	   "names are unique");
 	ok(sess_new(c, "a/b", en, CAT_ISOLATED, &snap, 1, &f0, &e) == ERR_INVALID &&
 	   sess_new(c, "a@1", en, CAT_ISOLATED, &snap, 1, &f0, &e) == ERR_INVALID &&
 	   sess_new(c, "", en, CAT_ISOLATED, &snap, 1, &f0, &e) == ERR_INVALID, "and plain");
 	ok(!cat_commit(c, &e) && !*turns(c, id), "no turn yet");
 
-	ok(!add(lib, id, "q1", "a1", 20) && !add(lib, id, "q2", "a2", 30) && !add(lib, id, "q3", "a3", 100),
+	ok(!add(lib, id, "q1", "a1", 20) && !add(lib, id, "q2", "a2", 30) &&
+		   !add(lib, id, "q3", "a3", 100),
 	   "three turns of 20, 30 and 100 tokens");
-	ok(!strcmp(turns(c, id), "1:q1=a1@0+20;2:q2=a2@20+30;3:q3=a3@50+100;"), "come back: %s", turns(c, id));
+	ok(!strcmp(turns(c, id), "1:q1=a1@0+20;2:q2=a2@20+30;3:q3=a3@50+100;"), "come back: %s",
+	   turns(c, id));
 	ok(tail_whole(lib, id, 150, true), "their pages too, the open one filled up");
 	ok(!sess_tail(c, id, &t, &n, &e) && n == 3, "150 tokens are 3 pages");
 	free(t);
@@ -178,31 +187,41 @@ static void turn_test(void)
 	ok(!cat_begin(c, &e) && !sess_fork(c, id, 2, "what-if", &f2, &e) &&
 	   !sess_fork(c, id, 0, NULL, &f0, &e) && !sess_fork(c, id, UINT32_MAX, "copy", &f1, &e) &&
 	   !cat_commit(c, &e), "forks from a turn, from the start, from the end");
-	ok(cat_begin(c, &e) || sess_fork(c, id, 9, "no", &f1, &e) == ERR_NOTFOUND, "no such turn: %s", e.msg);
+	ok(cat_begin(c, &e) || sess_fork(c, id, 9, "no", &f1, &e) == ERR_NOTFOUND,
+	   "no such turn: %s", e.msg);
 	cat_rollback(c);
-	ok(!strcmp(turns(c, f2), "1:q1=a1@0+20;2:q2=a2@20+30;"), "a fork has the turns up to there");
-	ok(tail_whole(lib, f2, 50, true) && tail_whole(lib, f0, 0, true) && tail_whole(lib, f1, 150, true),
+	ok(!strcmp(turns(c, f2), "1:q1=a1@0+20;2:q2=a2@20+30;"),
+	   "a fork has the turns up to there");
+	ok(tail_whole(lib, f2, 50, true) && tail_whole(lib, f0, 0, true) &&
+		   tail_whole(lib, f1, 150, true),
 	   "and the pages as they were then");
-	ok(!add(lib, f2, "q3'", "a3'", 10) && tail_whole(lib, f2, 60, true) && tail_whole(lib, id, 150, true),
+	ok(!add(lib, f2, "q3'", "a3'", 10) && tail_whole(lib, f2, 60, true) &&
+		   tail_whole(lib, id, 150, true),
 	   "each goes its own way");
-	ok(!strcmp(turns(c, f2), "1:q1=a1@0+20;2:q2=a2@20+30;3:q3'=a3'@50+10;"), "%s", turns(c, f2));
+	ok(!strcmp(turns(c, f2), "1:q1=a1@0+20;2:q2=a2@20+30;3:q3'=a3'@50+10;"), "%s",
+	   turns(c, f2));
 	ok(!strcmp(get(c, f0).name, "s3"), "a fork without a name gets one: %s", get(c, f0).name);
 	ok(!sess_pins(c, f2, &pin, &n, &e) && n == 1 && pin[0] == snap, "pins are inherited");
 	free(pin);
-	ok(!cat_begin(c, &e) && cat_del_snapshot(c, snap, &e) == ERR_INVALID && strstr(e.msg, "session"),
+	ok(!cat_begin(c, &e) && cat_del_snapshot(c, snap, &e) == ERR_INVALID &&
+		   strstr(e.msg, "session"),
 	   "a pinned snapshot stays: %s", e.msg);
 	cat_rollback(c);
 
-	ok(!cat_begin(c, &e) && !sess_drop_near(c, id, 64, &e) && !cat_commit(c, &e), "a chunk is closed");
-	ok(!sess_tail(c, id, &t, &n, &e) && t[0].near_n == 0 && t[1].near_n && tail_whole(lib, id, 150, false),
+	ok(!cat_begin(c, &e) && !sess_drop_near(c, id, 64, &e) && !cat_commit(c, &e),
+	   "a chunk is closed");
+	ok(!sess_tail(c, id, &t, &n, &e) && t[0].near_n == 0 && t[1].near_n &&
+		   tail_whole(lib, id, 150, false),
 	   "its pages have lost near K and V and kept far ones");
 	ok(sess_tail_read(lib, &t[0], true, &b, &e) == ERR_NOTFOUND, "which is said");
 	free(t);
 
 	ok(!cat_begin(c, &e) && !sess_rename(c, f1, "renamed", &e) && !cat_commit(c, &e) &&
 	   !sess_find(c, "renamed", keep, &v, &e) && v.id == f1, "renamed");
-	ok(!cat_begin(c, &e) && !sess_rm(c, id, &e) && !cat_commit(c, &e), "the first one is removed");
-	ok(tail_whole(lib, f1, 150, false) && tail_whole(lib, f2, 60, false), "its forks keep what they share");
+	ok(!cat_begin(c, &e) && !sess_rm(c, id, &e) && !cat_commit(c, &e),
+	   "the first one is removed");
+	ok(tail_whole(lib, f1, 150, false) && tail_whole(lib, f2, 60, false),
+	   "its forks keep what they share");
 	ok(!cat_begin(c, &e) && !sess_rm(c, f1, &e) && !sess_rm(c, f2, &e) && !cat_commit(c, &e) &&
 	   rows(c, "turn") == 0 && rows(c, "tail") == 0, "with the last one, turns and pages go");
 	buf_release(&b);
@@ -241,10 +260,12 @@ static void many_forks_test(void)
 	}
 	good &= !cat_commit(c, &e);
 	dt = clock_now() - t0;
-	ok(good, "%d forks: %.1f us each, worst %.0f us, the commit apart", n, dt / n * 1e6, worst * 1e6);
+	ok(good, "%d forks: %.1f us each, worst %.0f us, the commit apart", n, dt / n * 1e6,
+	   worst * 1e6);
 	lib_close(lib);
 	good = !stat(temp_path("many/catalog.sqlite"), &st);
-	ok(good && st.st_size < 10 << 20, "take %.1f MB on disk (100 MB are allowed)", (double)st.st_size / 1e6);
+	ok(good && st.st_size < 10 << 20, "take %.1f MB on disk (100 MB are allowed)",
+	   (double)st.st_size / 1e6);
 }
 
 int main(void)
