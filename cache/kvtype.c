@@ -142,23 +142,6 @@ int kv_layout_init(struct kv_layout *l, const struct kv_geom *g, enum kv_type ty
 
 /* ---- encoding ---- */
 
-/* Largest |x| of n values; NaN when one of them is not a number, so that a comparison with a limit
- * written as !(amax <= limit) catches both. */
-static float abs_max(const float *x, uint32_t n)
-{
-	float m = 0;
-
-	for (uint32_t i = 0; i < n; i++) {
-		float a = fabsf(x[i]);
-
-		if (!(a <= m))
-			m = a;
-		if (a != a)
-			return a;
-	}
-	return m;
-}
-
 static int bad_value(float amax, float limit, const char *type, struct err *e)
 {
 	return err_set(e, ERR_INVALID,
@@ -171,44 +154,28 @@ static void put_f16(uint8_t *p, uint32_t i, uint16_t h)
 	memcpy(p + 2 * i, &h, 2);
 }
 
-/* x and its rows: one head's K or V, row t at x + t * stride. */
-static int encode_f16(const struct kv_layout *l, const float *x, size_t stride, uint8_t *out,
-		      struct err *e)
+/* Largest |x|; NaN when one of them is not a number, so that !(amax <= limit) catches both. */
+static float abs_max_ref(const float *x, uint32_t n)
 {
-	for (uint32_t t = 0; t < l->n_token; t++, x += stride) {
-		float amax = abs_max(x, l->head_dim);
+	float m = 0;
 
-		if (!(amax <= F16_MAX))
-			return bad_value(amax, F16_MAX, "f16", e);
-		for (uint32_t c = 0; c < l->head_dim; c++)
-			put_f16(out, t * l->head_dim + c, kv_f32_to_f16(x[c]));
+	for (uint32_t i = 0; i < n; i++) {
+		float a = fabsf(x[i]);
+
+		if (a != a)
+			return a;
+		m = a > m ? a : m;
 	}
-	return 0;
+	return m;
 }
 
-static int encode_q8(const struct kv_layout *l, const float *x, size_t stride, uint8_t *code,
-		     uint8_t *step, struct err *e)
+static void f16_row_ref(const float *x, uint32_t n, uint8_t *out)
 {
-	for (uint32_t t = 0; t < l->n_token; t++, x += stride) {
-		float amax = abs_max(x, l->head_dim);
-		uint16_t h;
-		int8_t *row = (int8_t *)code + (size_t)t * l->head_dim;
-
-		if (!(amax <= F16_MAX * 127))
-			return bad_value(amax, F16_MAX * 127, "q8", e);
-		h = kv_f32_to_f16_up(amax / 127);
-		put_f16(step, t, h);
-		if (h == 0) {
-			memset(row, 0, l->head_dim);
-			continue;
-		}
-		kv_encode_q8_row(x, kv_f16_to_f32(h), l->head_dim, row);
-	}
-	return 0;
+	for (uint32_t c = 0; c < n; c++)
+		put_f16(out, c, kv_f32_to_f16(x[c]));
 }
 
-/* Plain loop in a function of its own, so that the compiler makes vectors of it. */
-void kv_encode_q8_row(const float *x, float step, uint32_t n, int8_t *out)
+static void q8_row_ref(const float *x, float step, uint32_t n, int8_t *out)
 {
 	for (uint32_t c = 0; c < n; c++) {
 		float q = rintf(x[c] / step);
@@ -217,114 +184,157 @@ void kv_encode_q8_row(const float *x, float step, uint32_t n, int8_t *out)
 	}
 }
 
-/* lo and step of a 4-bit group that spans [lo, hi], rounded outwards; codes refer to these. */
-static void q4_grid(float lo, float hi, uint16_t *lo_h, uint16_t *step_h)
+static void min_max_ref(const float *x, uint32_t n, float *lo, float *hi)
 {
-	*lo_h = kv_f32_to_f16_down(lo);
-	*step_h = kv_f32_to_f16_up((hi - kv_f16_to_f32(*lo_h)) / 15);
+	for (uint32_t c = 0; c < n; c++) {
+		lo[c] = x[c] < lo[c] ? x[c] : lo[c];
+		hi[c] = x[c] > hi[c] ? x[c] : hi[c];
+	}
 }
 
 static unsigned q4_code(float x, float lo, float step)
 {
-	float q = step > 0 ? rintf((x - lo) / step) : 0;
+	float q = rintf((x - lo) / step);
 
 	return q > 15 ? 15 : q < 0 ? 0 : (unsigned)q;
 }
 
-/* Put the code of channel c into a row of d/2 bytes, which starts out zero. */
-static void put_u4(uint8_t *row, uint32_t c, uint32_t d, unsigned code)
+static void q4_row_ref(const float *x, const float *lo, const float *step, uint32_t d, uint8_t *out)
 {
-	if (c < d / 2)
-		row[c] |= (uint8_t)code;
-	else
-		row[c - d / 2] |= (uint8_t)(code << 4);
+	uint32_t half = d / 2;
+
+	for (uint32_t c = 0; c < half; c++)
+		out[c] = (uint8_t)(q4_code(x[c], lo[c], step[c]) |
+				   q4_code(x[c + half], lo[c + half], step[c + half]) << 4);
 }
 
-static int encode_q4_k(const struct kv_layout *l, const float *x, size_t stride, uint8_t *b,
-		       struct err *e)
+const struct kv_encoder kv_encoder_ref = { abs_max_ref, f16_row_ref, q8_row_ref, min_max_ref,
+					   q4_row_ref };
+
+/* x and its rows: one head's K or V, row t at x + t * stride. */
+static int encode_f16(const struct kv_encoder *en, const struct kv_layout *l, const float *x,
+		      size_t stride, uint8_t *out, struct err *e)
+{
+	for (uint32_t t = 0; t < l->n_token; t++, x += stride) {
+		float amax = en->abs_max(x, l->head_dim);
+
+		if (!(amax <= F16_MAX))
+			return bad_value(amax, F16_MAX, "f16", e);
+		en->f16_row(x, l->head_dim, out + (size_t)t * l->head_dim * 2);
+	}
+	return 0;
+}
+
+static int encode_q8(const struct kv_encoder *en, const struct kv_layout *l, const float *x,
+		     size_t stride, uint8_t *code, uint8_t *step, struct err *e)
+{
+	for (uint32_t t = 0; t < l->n_token; t++, x += stride) {
+		float amax = en->abs_max(x, l->head_dim);
+		uint16_t h;
+
+		if (!(amax <= F16_MAX * 127))
+			return bad_value(amax, F16_MAX * 127, "q8", e);
+		h = kv_f32_to_f16_up(amax / 127);
+		put_f16(step, t, h);
+		if (h)			/* else all codes stay 0 */
+			en->q8_row(x, kv_f16_to_f32(h), l->head_dim,
+				   (int8_t *)code + (size_t)t * l->head_dim);
+	}
+	return 0;
+}
+
+/* Store lo and step of a 4-bit group that spans [*lo, hi], rounded outwards, and give back what was
+ * stored.  Where all values are equal the step is 0; 1 is as good for choosing codes. */
+static float put_grid(uint8_t *lo_at, uint8_t *step_at, uint32_t i, float *lo, float hi)
+{
+	uint16_t lo_h = kv_f32_to_f16_down(*lo), step_h;
+
+	*lo = kv_f16_to_f32(lo_h);
+	step_h = kv_f32_to_f16_up((hi - *lo) / 15);
+	put_f16(lo_at, i, lo_h);
+	put_f16(step_at, i, step_h);
+	return step_h ? kv_f16_to_f32(step_h) : 1;
+}
+
+static int encode_q4_k(const struct kv_encoder *en, const struct kv_layout *l, const float *x,
+		       size_t stride, uint8_t *b, struct err *e)
 {
 	uint32_t d = l->head_dim;
 	float lo[KV_MAX_HEAD_DIM], hi[KV_MAX_HEAD_DIM], step[KV_MAX_HEAD_DIM];
 
+	memcpy(lo, x, d * sizeof(*x));
+	memcpy(hi, x, d * sizeof(*x));
 	for (uint32_t t = 0; t < l->n_token; t++) {
-		const float *row = x + t * stride;
-		float amax = abs_max(row, d);
+		float amax = en->abs_max(x + t * stride, d);
 
 		if (!(amax <= F16_MAX))
 			return bad_value(amax, F16_MAX, "q4", e);
-		for (uint32_t c = 0; c < d; c++) {
-			lo[c] = t && lo[c] < row[c] ? lo[c] : row[c];
-			hi[c] = t && hi[c] > row[c] ? hi[c] : row[c];
-		}
+		en->min_max(x + t * stride, d, lo, hi);
 	}
-	for (uint32_t c = 0; c < d; c++) {
-		uint16_t lh, sh;
-
-		q4_grid(lo[c], hi[c], &lh, &sh);
-		put_f16(b + l->k_lo, c, lh);
-		put_f16(b + l->k_step, c, sh);
-		lo[c] = kv_f16_to_f32(lh);
-		step[c] = kv_f16_to_f32(sh);
-	}
+	for (uint32_t c = 0; c < d; c++)
+		step[c] = put_grid(b + l->k_lo, b + l->k_step, c, &lo[c], hi[c]);
 	for (uint32_t t = 0; t < l->n_token; t++)
-		for (uint32_t c = 0; c < d; c++)
-			put_u4(b + l->k + t * (d / 2), c, d,
-			       q4_code(x[t * stride + c], lo[c], step[c]));
+		en->q4_row(x + t * stride, lo, step, d, b + l->k + (size_t)t * (d / 2));
 	return 0;
 }
 
-static int encode_q4_v(const struct kv_layout *l, const float *x, size_t stride, uint8_t *b,
-		       struct err *e)
+static int encode_q4_v(const struct kv_encoder *en, const struct kv_layout *l, const float *x,
+		       size_t stride, uint8_t *b, struct err *e)
 {
 	uint32_t d = l->head_dim, g = l->v_group, n_group = d / g;
+	float lo[KV_MAX_HEAD_DIM], step[KV_MAX_HEAD_DIM];
 
 	for (uint32_t t = 0; t < l->n_token; t++, x += stride) {
-		float amax = abs_max(x, d);
+		float amax = en->abs_max(x, d);
 
 		if (!(amax <= F16_MAX))
 			return bad_value(amax, F16_MAX, "q4", e);
 		for (uint32_t j = 0; j < n_group; j++) {
 			const float *grp = x + j * g;
-			float lo = grp[0], hi = grp[0], step;
-			uint16_t lh, sh;
+			float least = grp[0], most = grp[0], s;
 
 			for (uint32_t c = 1; c < g; c++) {
-				lo = grp[c] < lo ? grp[c] : lo;
-				hi = grp[c] > hi ? grp[c] : hi;
+				least = grp[c] < least ? grp[c] : least;
+				most = grp[c] > most ? grp[c] : most;
 			}
-			q4_grid(lo, hi, &lh, &sh);
-			put_f16(b + l->v_lo, t * n_group + j, lh);
-			put_f16(b + l->v_step, t * n_group + j, sh);
-			lo = kv_f16_to_f32(lh);
-			step = kv_f16_to_f32(sh);
-			for (uint32_t c = 0; c < g; c++)
-				put_u4(b + l->v + t * (d / 2), j * g + c, d,
-				       q4_code(grp[c], lo, step));
+			s = put_grid(b + l->v_lo, b + l->v_step, t * n_group + j, &least, most);
+			for (uint32_t c = j * g; c < (j + 1) * g; c++) {
+				lo[c] = least;
+				step[c] = s;
+			}
 		}
+		en->q4_row(x, lo, step, d, b + l->v + (size_t)t * (d / 2));
 	}
 	return 0;
 }
 
-int kv_encode(const struct kv_layout *l, const float *k, const float *v, void *body, struct err *e)
+static int encode_head(const struct kv_encoder *en, const struct kv_layout *l, const float *k,
+		       const float *v, size_t stride, uint8_t *b, struct err *e)
+{
+	int rc;
+
+	if (l->type == KV_F16) {
+		rc = encode_f16(en, l, k, stride, b + l->k, e);
+		return rc ? rc : encode_f16(en, l, v, stride, b + l->v, e);
+	}
+	if (l->type == KV_Q8) {
+		rc = encode_q8(en, l, k, stride, b + l->k, b + l->k_step, e);
+		return rc ? rc : encode_q8(en, l, v, stride, b + l->v, b + l->v_step, e);
+	}
+	rc = encode_q4_k(en, l, k, stride, b, e);
+	return rc ? rc : encode_q4_v(en, l, v, stride, b, e);
+}
+
+static int encode(const struct kv_encoder *en, const struct kv_layout *l, const float *k,
+		  const float *v, void *body, struct err *e)
 {
 	size_t stride = (size_t)l->n_head_kv * l->head_dim;
 	int rc = 0;
 
 	memset(body, 0, l->body_bytes);
-	for (uint32_t h = 0; h < l->n_head_kv && !rc; h++) {
-		uint8_t *b = (uint8_t *)body + (size_t)h * l->head_bytes;
-		const float *kh = k + (size_t)h * l->head_dim, *vh = v + (size_t)h * l->head_dim;
-
-		if (l->type == KV_F16)
-			rc = encode_f16(l, kh, stride, b + l->k, e) ||
-			     encode_f16(l, vh, stride, b + l->v, e) ? ERR_INVALID : 0;
-		else if (l->type == KV_Q8)
-			rc = encode_q8(l, kh, stride, b + l->k, b + l->k_step, e) ||
-			     encode_q8(l, vh, stride, b + l->v, b + l->v_step, e) ? ERR_INVALID : 0;
-		else
-			rc = encode_q4_k(l, kh, stride, b, e) ||
-			     encode_q4_v(l, vh, stride, b, e) ? ERR_INVALID : 0;
-	}
+	for (uint32_t h = 0; h < l->n_head_kv && !rc; h++)
+		rc = encode_head(en, l, k + (size_t)h * l->head_dim, v + (size_t)h * l->head_dim,
+				 stride, (uint8_t *)body + (size_t)h * l->head_bytes, e);
 	return rc;
 }
 
@@ -398,32 +408,51 @@ void kv_decode_head_ref(const struct kv_layout *l, const void *body, uint32_t he
 	decode_rows_ref(l, body, head, 0, l->n_token, k, v);
 }
 
+/* ---- the variant for this processor ---- */
+
 static kv_decode_fn *the_decode;
+static const struct kv_encoder *the_encoder;
 
 static void choose(void)
 {
 	the_decode = decode_rows_ref;
+	the_encoder = &kv_encoder_ref;
 #ifdef HAVE_X86_KERNELS
-	if (cpu_get()->avx2_fma)
+	if (cpu_get()->avx2_fma) {
 		the_decode = kv_decode_rows_avx2;
+		the_encoder = &kv_encoder_avx2;
+	}
 #endif
 }
 
-static kv_decode_fn *decode_rows(void)
+static void choose_once(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 	pthread_once(&once, choose);
-	return the_decode;
+}
+
+int kv_encode(const struct kv_layout *l, const float *k, const float *v, void *body, struct err *e)
+{
+	choose_once();
+	return encode(the_encoder, l, k, v, body, e);
+}
+
+int kv_encode_ref(const struct kv_layout *l, const float *k, const float *v, void *body,
+		  struct err *e)
+{
+	return encode(&kv_encoder_ref, l, k, v, body, e);
 }
 
 void kv_decode_head(const struct kv_layout *l, const void *body, uint32_t head, float *k, float *v)
 {
-	decode_rows()(l, body, head, 0, l->n_token, k, v);
+	choose_once();
+	the_decode(l, body, head, 0, l->n_token, k, v);
 }
 
 void kv_decode_token(const struct kv_layout *l, const void *body, uint32_t head, uint32_t t,
 		     float *k, float *v)
 {
-	decode_rows()(l, body, head, t, 1, k, v);
+	choose_once();
+	the_decode(l, body, head, t, 1, k, v);
 }

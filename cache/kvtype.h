@@ -31,8 +31,8 @@
  *        rounded down to f16; plus one rounding of the f32 sum
  * Codes are chosen against the rounded step and lo, so their rounding adds nothing.
  *
- * Decoding is exact arithmetic up to one f32 rounding, so every variant (plain C, AVX2) gives the
- * same bits.  Threads: all functions are pure.
+ * Every variant (plain C, AVX2) encodes to the same bytes, and decodes to the same bits: decoding is
+ * exact arithmetic up to one f32 rounding.  Threads: all functions are pure.
  */
 #ifndef CACHE_KVTYPE_H
 #define CACHE_KVTYPE_H
@@ -80,6 +80,9 @@ int kv_layout_init(struct kv_layout *l, const struct kv_geom *g, enum kv_type ty
  * type (65504 for f16 and q4, 127 times that for q8); body is then garbage. */
 int kv_encode(const struct kv_layout *l, const float *k, const float *v, void *body,
 	      struct err *e);
+/* The plain variant, with the same result. */
+int kv_encode_ref(const struct kv_layout *l, const float *k, const float *v, void *body,
+		  struct err *e);
 
 /* Decode one head to f32 [n_token][head_dim], K to k and V to v; either may be NULL.  The fastest
  * variant for this processor; kv_decode_head_ref() is the plain one, with the same result. */

@@ -132,3 +132,104 @@ void kv_decode_rows_avx2(const struct kv_layout *l, const void *body, uint32_t h
 		v = v ? v + d : NULL;
 	}
 }
+
+/* ---- encoding ---- */
+
+static inline __m256 abs8(__m256 x)
+{
+	return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x);
+}
+
+static inline float max8(__m256 m)
+{
+	__m128 h = _mm_max_ps(_mm256_castps256_ps128(m), _mm256_extractf128_ps(m, 1));
+
+	h = _mm_max_ps(h, _mm_movehl_ps(h, h));
+	return _mm_cvtss_f32(_mm_max_ss(h, _mm_movehdup_ps(h)));
+}
+
+/* MAXPS gives its second operand where one is NaN, so a NaN would get lost: it is looked for apart. */
+static float abs_max_avx2(const float *x, uint32_t n)
+{
+	__m256 m = _mm256_setzero_ps(), nan = m;
+	float out;
+
+	for (uint32_t c = 0; c < n; c += 8) {
+		__m256 v = _mm256_loadu_ps(x + c);
+
+		nan = _mm256_or_ps(nan, _mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+		m = _mm256_max_ps(m, abs8(v));
+	}
+	out = max8(m);
+	return _mm256_movemask_ps(nan) ? __builtin_nanf("") : out;
+}
+
+static void f16_row_avx2(const float *x, uint32_t n, uint8_t *out)
+{
+	for (uint32_t c = 0; c < n; c += 8)
+		_mm_storeu_si128((__m128i *)(out + 2 * c),
+				 _mm256_cvtps_ph(_mm256_loadu_ps(x + c), _MM_FROUND_TO_NEAREST_INT));
+}
+
+/* Eight 32-bit codes to eight bytes, with signed saturation. */
+static inline __m128i pack8(__m256i v)
+{
+	__m128i w = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+
+	return _mm_packs_epi16(w, w);
+}
+
+/* Quotients are at most 127 and a rounding error, which rounds to 127. */
+static void q8_row_avx2(const float *x, float step, uint32_t n, int8_t *out)
+{
+	__m256 s = _mm256_set1_ps(step);
+
+	for (uint32_t c = 0; c < n; c += 8)
+		_mm_storel_epi64((__m128i *)(out + c), pack8(_mm256_cvtps_epi32(
+				 _mm256_div_ps(_mm256_loadu_ps(x + c), s))));
+}
+
+static void min_max_avx2(const float *x, uint32_t n, float *lo, float *hi)
+{
+	for (uint32_t c = 0; c < n; c += 8) {
+		__m256 v = _mm256_loadu_ps(x + c);
+
+		_mm256_storeu_ps(lo + c, _mm256_min_ps(v, _mm256_loadu_ps(lo + c)));
+		_mm256_storeu_ps(hi + c, _mm256_max_ps(v, _mm256_loadu_ps(hi + c)));
+	}
+}
+
+static inline __m128i q4_codes(const float *x, const float *lo, const float *step)
+{
+	__m256 q = _mm256_div_ps(_mm256_sub_ps(_mm256_loadu_ps(x), _mm256_loadu_ps(lo)),
+				 _mm256_loadu_ps(step));
+	__m128i b = pack8(_mm256_cvtps_epi32(q));
+
+	return _mm_max_epi8(_mm_min_epi8(b, _mm_set1_epi8(15)), _mm_setzero_si128());
+}
+
+static unsigned q4_code(float x, float lo, float step)
+{
+	float q = __builtin_rintf((x - lo) / step);
+
+	return q > 15 ? 15 : q < 0 ? 0 : (unsigned)q;
+}
+
+static void q4_row_avx2(const float *x, const float *lo, const float *step, uint32_t d, uint8_t *out)
+{
+	uint32_t half = d / 2, c;
+
+	for (c = 0; c + 8 <= half; c += 8) {
+		__m128i a = q4_codes(x + c, lo + c, step + c);
+		__m128i b = q4_codes(x + half + c, lo + half + c, step + half + c);
+
+		/* Codes are below 16: shifting 16-bit lanes carries nothing into the next byte. */
+		_mm_storel_epi64((__m128i *)(out + c), _mm_or_si128(a, _mm_slli_epi16(b, 4)));
+	}
+	for (; c < half; c++)
+		out[c] = (uint8_t)(q4_code(x[c], lo[c], step[c]) |
+				   q4_code(x[c + half], lo[c + half], step[c + half]) << 4);
+}
+
+const struct kv_encoder kv_encoder_avx2 = { abs_max_avx2, f16_row_avx2, q8_row_avx2, min_max_avx2,
+					    q4_row_avx2 };

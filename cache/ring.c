@@ -7,12 +7,16 @@
 
 #include <errno.h>
 #include <liburing.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #define NO_FD (-1)
+
+/* Bytes that all rings of this process have registered; see RING_ARENA_MAX. */
+static _Atomic size_t registered;
 
 /* One read or advice under way.  A free one is linked through next; in pread mode the queued ones are,
  * oldest first. */
@@ -59,8 +63,11 @@ static bool set_up(struct ring *r)
 		return false;
 	r->open = true;
 	r->kind = RING_URING_PLAIN;
-	if (r->arena_n <= RING_ARENA_MAX && !io_uring_register_buffers(&r->u, &iov, 1))
+	if (atomic_fetch_add(&registered, r->arena_n) + r->arena_n <= RING_ARENA_MAX &&
+	    !io_uring_register_buffers(&r->u, &iov, 1))
 		r->kind = RING_URING;
+	else
+		atomic_fetch_sub(&registered, r->arena_n);
 	return true;
 }
 
@@ -111,6 +118,8 @@ void ring_free(struct ring *r)
 	}
 	if (r->open)
 		io_uring_queue_exit(&r->u);
+	if (r->kind == RING_URING)
+		atomic_fetch_sub(&registered, r->arena_n);
 	munmap(r->arena, r->arena_n);
 	free(r->op);
 	free(r);

@@ -1,9 +1,9 @@
 /* cache/ring.h - many reads in flight: io_uring where it is allowed, pread where it is not
  *
- * A ring owns one arena of memory, registered with the kernel when it may be (RLIMIT_MEMLOCK is
- * commonly 8 MiB for all of a user's processes, so the arena is at most RING_ARENA_MAX and a refusal
- * is no error).  The caller carves the arena, submits reads into it, and takes completions in any
- * order.  Reads that come back short are continued; the end of the file is an error.
+ * A ring owns one arena of memory.  The caller carves it, submits reads into it, and takes completions
+ * in any order.  Reads that come back short are continued; the end of the file is an error.  The arena
+ * is registered with the kernel as long as all rings of the process have at most RING_ARENA_MAX
+ * registered (RLIMIT_MEMLOCK is commonly 8 MiB for all processes of a user); a refusal is no error.
  *
  * Where io_uring_setup is refused (containers, seccomp, sysctl, FOLIO_NO_URING=1 in the environment)
  * the same calls run on pread: submit only queues, ring_wait reads.  Nothing else changes.
@@ -24,14 +24,14 @@
 
 enum ring_kind {
 	RING_URING,		/* io_uring, arena registered */
-	RING_URING_PLAIN,	/* io_uring, arena not registered (memlock) */
+	RING_URING_PLAIN,	/* io_uring, arena not registered */
 	RING_PREAD
 };
 
 struct ring;
 
-/* depth: reads in flight at most, 1..RING_DEPTH_MAX.  arena: bytes, rounded up to 4096; above
- * RING_ARENA_MAX it works but is not registered.  want_pread: do not try io_uring. */
+/* depth: reads in flight at most, 1..RING_DEPTH_MAX.  arena: bytes, rounded up to 4096.  want_pread: do
+ * not try io_uring. */
 int ring_new(struct ring **out, unsigned depth, size_t arena, bool want_pread, struct err *e);
 void ring_free(struct ring *r);
 

@@ -122,6 +122,8 @@ static int open_file(struct segment *s, uint64_t sealed, struct err *e)
 		return err_set(e, ERR_CORRUPT, "'%s' holds %llu bytes, more than its capacity %llu",
 			       s->path, (unsigned long long)st.st_size,
 			       (unsigned long long)h.capacity);
+	/* Reads come in the sizes they should have; readahead would fetch what nobody asked for. */
+	(void)posix_fadvise(s->fd, 0, 0, POSIX_FADV_RANDOM);
 	s->capacity = h.capacity;
 	atomic_store(&s->bytes, (uint64_t)st.st_size);
 	return 0;

@@ -71,15 +71,21 @@ static bool flips(uint32_t c)
 	return (z ^ (z >> 31)) & 1;
 }
 
+/* The signs of R, as factors. */
+static void fill_flips(float *flip, uint32_t d)
+{
+	for (uint32_t c = 0; c < d; c++)
+		flip[c] = flips(c) ? -1.0f : 1.0f;
+}
+
 /* In place.  Sums and one scaling only, so that it is the same everywhere. */
-static void rotate(float *x, uint32_t d)
+static void rotate(float *x, const float *flip, uint32_t d)
 {
 	uint32_t b = d & (0u - d);	/* largest power of two that divides d */
 	float scale = (float)(1 / sqrt((double)b));
 
 	for (uint32_t c = 0; c < d; c++)
-		if (flips(c))
-			x[c] = -x[c];
+		x[c] *= flip[c];
 	for (uint32_t from = 0; from < d; from += b)
 		for (uint32_t h = 1; h < b; h *= 2)
 			for (uint32_t i = from; i < from + b; i += 2 * h)
@@ -91,6 +97,11 @@ static void rotate(float *x, uint32_t d)
 				}
 	for (uint32_t c = 0; c < d; c++)
 		x[c] *= scale;
+}
+
+static float lanes_sum(const float *a)
+{
+	return ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]));
 }
 
 /* ---- building ---- */
@@ -108,71 +119,94 @@ static float get_f16(const uint8_t *p, size_t i)
 	return kv_f16_to_f32(h);
 }
 
-/* The mean key of a page as stored, also to mean[]. */
-static int put_mean(uint8_t *out, const float *k, size_t stride, uint32_t n, uint32_t d, float *mean,
-		    struct err *e)
+static void add_ref(const float *k, uint32_t d, float *sum)
 {
-	for (uint32_t c = 0; c < d; c++) {
-		double sum = 0;
+	for (uint32_t c = 0; c < d; c++)
+		sum[c] += k[c];
+}
 
-		for (uint32_t t = 0; t < n; t++)
-			sum += k[t * stride + c];
-		sum /= n;
-		if (!(fabs(sum) <= F16_MAX))
-			return err_set(e, ERR_INVALID, "cannot sketch keys whose mean is %g", sum);
-		put_f16(out, c, kv_f32_to_f16((float)sum));
+static void token_ref(const float *k, const float *mean, const float *flip, uint32_t d,
+		      uint8_t *sign, float *l1, float *l2)
+{
+	float r[KV_MAX_HEAD_DIM], a[8] = { 0 }, b[8] = { 0 };
+
+	for (uint32_t c = 0; c < d; c++)
+		r[c] = k[c] - mean[c];
+	rotate(r, flip, d);
+	memset(sign, 0, d / 8);
+	for (uint32_t c = 0; c < d; c++) {
+		a[c % 8] += fabsf(r[c]);
+		b[c % 8] += r[c] * r[c];
+		if (r[c] >= 0)
+			sign[c / 8] |= (uint8_t)(1u << (c % 8));
+	}
+	*l1 = lanes_sum(a);
+	*l2 = lanes_sum(b);
+}
+
+static const struct sketch_maker maker_ref = { add_ref, token_ref };
+
+/* The mean key of a page as stored, also to mean[]. */
+static int put_mean(const struct sketch_maker *mk, uint8_t *out, const float *k, size_t stride,
+		    uint32_t n, uint32_t d, float *mean, struct err *e)
+{
+	memset(mean, 0, d * sizeof(*mean));
+	for (uint32_t t = 0; t < n; t++)
+		mk->add(k + t * stride, d, mean);
+	for (uint32_t c = 0; c < d; c++) {
+		float m = mean[c] / (float)n;
+
+		if (!(fabsf(m) <= F16_MAX))
+			return err_set(e, ERR_INVALID, "cannot sketch keys whose mean is %g",
+				       (double)m);
+		put_f16(out, c, kv_f32_to_f16(m));
 		mean[c] = get_f16(out, c);
 	}
 	return 0;
 }
 
-/* Signs and factor of one token: its row in the block starts at sign, rows of groups BLOCK apart. */
-static int put_token(uint8_t *sign, uint8_t *factor, const float *k, const float *mean, uint32_t d,
-		     struct err *e)
+/* Signs and factor of one token: its byte in the rows of the block, which are BLOCK apart. */
+static int put_token(const struct sketch_maker *mk, uint8_t *rows, uint8_t *factor, const float *k,
+		     const float *mean, const float *flip, uint32_t d, struct err *e)
 {
-	float r[KV_MAX_HEAD_DIM];
-	double l1 = 0, l2 = 0, f;
+	uint8_t sign[KV_MAX_HEAD_DIM / 8];
+	float l1, l2, f;
 
-	for (uint32_t c = 0; c < d; c++)
-		r[c] = k[c] - mean[c];
-	rotate(r, d);
-	for (uint32_t c = 0; c < d; c++) {
-		l1 += fabs((double)r[c]);
-		l2 += (double)r[c] * r[c];
-		if (r[c] >= 0)
-			sign[c / 8 * BLOCK] |= (uint8_t)(1u << (c % 8));
-	}
-	f = l1 > 0 ? l2 / l1 : 0;
+	mk->token(k, mean, flip, d, sign, &l1, &l2);
+	for (uint32_t g = 0; g < d / 8; g++)
+		rows[g * BLOCK] = sign[g];
+	f = l1 > 0 ? l2 / l1 : l1;
 	if (!(f <= F16_MAX))
-		return err_set(e, ERR_INVALID, "cannot sketch a key of length %g", sqrt(l2));
-	put_f16(factor, 0, kv_f32_to_f16((float)f));
+		return err_set(e, ERR_INVALID, "cannot sketch a key of length %g", sqrt((double)l2));
+	put_f16(factor, 0, kv_f32_to_f16(f));
 	return 0;
 }
 
-static int build_head(const struct sketch_plan *p, uint8_t *part, const float *k, size_t stride,
-		      struct err *e)
+static int build_head(const struct sketch_maker *mk, const struct sketch_plan *p, uint8_t *part,
+		      const float *k, size_t stride, struct err *e)
 {
 	uint32_t d = p->geom.head_dim;
-	float mean[KV_MAX_HEAD_DIM];
+	float mean[KV_MAX_HEAD_DIM], flip[KV_MAX_HEAD_DIM];
 	int rc = 0;
 
+	fill_flips(flip, d);
 	for (uint32_t t = 0; !rc && t < p->n_token; t++) {
 		uint32_t page = t / KV_PAGE_TOKENS;
 
 		if (t % KV_PAGE_TOKENS == 0)
-			rc = put_mean(part + (size_t)page * d * 2, k + t * stride, stride,
+			rc = put_mean(mk, part + (size_t)page * d * 2, k + t * stride, stride,
 				      kv_page_len(p->n_token, page), d, mean, e);
 		if (!rc)
-			rc = put_token(part + p->sign_off + (size_t)(t / BLOCK) * (d / 8) * BLOCK +
-					       t % BLOCK,
+			rc = put_token(mk, part + p->sign_off +
+					       (size_t)(t / BLOCK) * (d / 8) * BLOCK + t % BLOCK,
 				       part + p->factor_off + 2 * (size_t)t, k + t * stride, mean,
-				       d, e);
+				       flip, d, e);
 	}
 	return rc;
 }
 
-int sketch_build_layer(const struct sketch_plan *p, void *out, uint32_t layer, const float *k,
-		       struct err *e)
+static int build_layer(const struct sketch_maker *mk, const struct sketch_plan *p, void *out,
+		       uint32_t layer, const float *k, struct err *e)
 {
 	uint8_t *at = (uint8_t *)out + p->head_bytes + layer * p->layer_bytes;
 	int rc = 0;
@@ -180,9 +214,44 @@ int sketch_build_layer(const struct sketch_plan *p, void *out, uint32_t layer, c
 	if (layer >= p->geom.n_far_layer)
 		return err_set(e, ERR_INVALID, "far layer %u of %u", layer, p->geom.n_far_layer);
 	for (uint32_t h = 0; !rc && h < p->geom.n_head_kv; h++)
-		rc = build_head(p, at + h * p->head_stride, k + (size_t)h * p->geom.head_dim,
+		rc = build_head(mk, p, at + h * p->head_stride, k + (size_t)h * p->geom.head_dim,
 				kv_row(&p->geom), e);
 	return rc;
+}
+
+static const struct sketch_maker *the_maker;
+static sketch_score_fn *the_score, score_ref;
+
+static void choose(void)
+{
+	the_maker = &maker_ref;
+	the_score = score_ref;
+#ifdef HAVE_X86_KERNELS
+	if (cpu_get()->avx2_fma) {
+		the_maker = &sketch_maker_avx2;
+		the_score = sketch_score_avx2;
+	}
+#endif
+}
+
+static void choose_once(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, choose);
+}
+
+int sketch_build_layer(const struct sketch_plan *p, void *out, uint32_t layer, const float *k,
+		       struct err *e)
+{
+	choose_once();
+	return build_layer(the_maker, p, out, layer, k, e);
+}
+
+int sketch_build_layer_ref(const struct sketch_plan *p, void *out, uint32_t layer, const float *k,
+			   struct err *e)
+{
+	return build_layer(&maker_ref, p, out, layer, k, e);
 }
 
 static uint8_t *layer_sum(const void *record, uint32_t layer)
@@ -309,11 +378,12 @@ int sketch_check_layer(const struct sketch *s, uint32_t layer, struct err *e)
 void sketch_query_init(struct sketch_query *sq, const float *q, uint32_t head_dim)
 {
 	uint32_t n_group = head_dim / 4;
-	float r[KV_MAX_HEAD_DIM], most = 0;
+	float r[KV_MAX_HEAD_DIM], flip[KV_MAX_HEAD_DIM], most = 0;
 
 	memcpy(sq->q, q, head_dim * sizeof(*q));
 	memcpy(r, q, head_dim * sizeof(*q));
-	rotate(r, head_dim);
+	fill_flips(flip, head_dim);
+	rotate(r, flip, head_dim);
 	for (uint32_t j = 0; j < n_group; j++) {
 		float sum = fabsf(r[4 * j]) + fabsf(r[4 * j + 1]) + fabsf(r[4 * j + 2]) +
 			    fabsf(r[4 * j + 3]);
@@ -334,14 +404,14 @@ void sketch_query_init(struct sketch_query *sq, const float *q, uint32_t head_di
 		}
 }
 
-/* q . mean in eight lanes, then pairwise: the order of the AVX2 variant. */
+/* q . mean, in the order of sketch_impl.h. */
 static float dot_mean(const float *q, const uint8_t *mean, uint32_t d)
 {
 	float a[8] = { 0 };
 
 	for (uint32_t c = 0; c < d; c++)
 		a[c % 8] += q[c] * get_f16(mean, c);
-	return ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]));
+	return lanes_sum(a);
 }
 
 static void score_ref(const struct sketch_plan *p, const uint8_t *part,
@@ -368,17 +438,6 @@ static void score_ref(const struct sketch_plan *p, const uint8_t *part,
 	}
 }
 
-static sketch_score_fn *the_score;
-
-static void choose(void)
-{
-	the_score = score_ref;
-#ifdef HAVE_X86_KERNELS
-	if (cpu_get()->avx2_fma)
-		the_score = sketch_score_avx2;
-#endif
-}
-
 static const uint8_t *part_of(const struct sketch *s, uint32_t layer, uint32_t head)
 {
 	return s->data + s->plan.head_bytes + layer * s->plan.layer_bytes +
@@ -388,9 +447,7 @@ static const uint8_t *part_of(const struct sketch *s, uint32_t layer, uint32_t h
 void sketch_score(const struct sketch *s, uint32_t layer, uint32_t head,
 		  const struct sketch_query *sq, float *est)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-	pthread_once(&once, choose);
+	choose_once();
 	the_score(&s->plan, part_of(s, layer, head), sq, est);
 }
 

@@ -65,6 +65,9 @@ int sketch_plan_init(struct sketch_plan *p, const struct kv_geom *g, uint32_t n_
  * not finite or its mean too large for f16. */
 int sketch_build_layer(const struct sketch_plan *p, void *out, uint32_t layer, const float *k,
 		       struct err *e);
+/* The plain variant, with the same result. */
+int sketch_build_layer_ref(const struct sketch_plan *p, void *out, uint32_t layer, const float *k,
+			   struct err *e);
 /* When every layer is there: sums and head. */
 void sketch_seal(const struct sketch_plan *p, void *out, const struct id *span);
 /* Both from the stored pages of an extent, which are checked: what repair does.  The result may differ

@@ -1,4 +1,4 @@
-/* Scoring sketches with AVX2: 32 tokens a step, one table lookup per four channels (PSHUFB).  Integer
+/* Making and scoring sketches with AVX2.  Scoring: 32 tokens a step, one table lookup per four channels (PSHUFB).  Integer
  * sums and the order of the few float operations are those of the plain variant, so are the bits; this
  * file is compiled without contraction. */
 #include "config.h"
@@ -6,20 +6,82 @@
 #include "cache/sketch_impl.h"
 
 #include <immintrin.h>
+#include <math.h>
+
+/* ---- making ---- */
+
+static void add_avx2(const float *k, uint32_t d, float *sum)
+{
+	for (uint32_t c = 0; c < d; c += 8)
+		_mm256_storeu_ps(sum + c, _mm256_add_ps(_mm256_loadu_ps(sum + c),
+							_mm256_loadu_ps(k + c)));
+}
+
+/* The three butterflies within eight channels: lanes 1, 2, 4 apart. */
+static inline __m256 within8(__m256 x)
+{
+	__m256 y = _mm256_permute_ps(x, 0xb1);
+
+	x = _mm256_blend_ps(_mm256_add_ps(x, y), _mm256_sub_ps(y, x), 0xaa);
+	y = _mm256_permute_ps(x, 0x4e);
+	x = _mm256_blend_ps(_mm256_add_ps(x, y), _mm256_sub_ps(y, x), 0xcc);
+	y = _mm256_permute2f128_ps(x, x, 1);
+	return _mm256_blend_ps(_mm256_add_ps(x, y), _mm256_sub_ps(y, x), 0xf0);
+}
+
+static inline float lanes_sum(__m256 a)
+{
+	__m128 h = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+
+	h = _mm_add_ps(h, _mm_movehl_ps(h, h));
+	return _mm_cvtss_f32(_mm_add_ss(h, _mm_movehdup_ps(h)));
+}
+
+static void token_avx2(const float *k, const float *mean, const float *flip, uint32_t d,
+		       uint8_t *sign, float *l1, float *l2)
+{
+	uint32_t b = d & (0u - d);
+	__m256 scale = _mm256_set1_ps((float)(1 / sqrt((double)b)));
+	__m256 one = _mm256_setzero_ps(), two = one, x, y;
+	float r[KV_MAX_HEAD_DIM];
+
+	for (uint32_t c = 0; c < d; c += 8) {
+		x = _mm256_sub_ps(_mm256_loadu_ps(k + c), _mm256_loadu_ps(mean + c));
+		_mm256_storeu_ps(r + c, within8(_mm256_mul_ps(x, _mm256_loadu_ps(flip + c))));
+	}
+	for (uint32_t h = 8; h < b; h *= 2)
+		for (uint32_t i = 0; i < d; i += 2 * h)
+			for (uint32_t j = i; j < i + h; j += 8) {
+				x = _mm256_loadu_ps(r + j);
+				y = _mm256_loadu_ps(r + j + h);
+				_mm256_storeu_ps(r + j, _mm256_add_ps(x, y));
+				_mm256_storeu_ps(r + j + h, _mm256_sub_ps(x, y));
+			}
+	for (uint32_t c = 0; c < d; c += 8) {
+		x = _mm256_mul_ps(_mm256_loadu_ps(r + c), scale);
+		sign[c / 8] = (uint8_t)_mm256_movemask_ps(
+			_mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_GE_OQ));
+		one = _mm256_add_ps(one, _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x));
+		two = _mm256_add_ps(two, _mm256_mul_ps(x, x));
+	}
+	*l1 = lanes_sum(one);
+	*l2 = lanes_sum(two);
+}
+
+const struct sketch_maker sketch_maker_avx2 = { add_avx2, token_avx2 };
+
+/* ---- scoring ---- */
 
 static float dot_mean(const float *q, const uint8_t *mean, uint32_t d)
 {
 	__m256 a = _mm256_setzero_ps();
-	__m128 h;
 
 	for (uint32_t c = 0; c < d; c += 8) {
 		__m256 m = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(mean + 2 * c)));
 
 		a = _mm256_add_ps(a, _mm256_mul_ps(_mm256_loadu_ps(q + c), m));
 	}
-	h = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
-	h = _mm_add_ps(h, _mm_movehl_ps(h, h));
-	return _mm_cvtss_f32(_mm_add_ss(h, _mm_movehdup_ps(h)));
+	return lanes_sum(a);
 }
 
 static inline void put8(float *est, __m256i sum, __m256i base, __m256 step, __m256 mean,

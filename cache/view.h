@@ -77,8 +77,7 @@ enum view_io {
 struct view_config {
 	enum view_io io;
 	bool pread;		/* no io_uring (also FOLIO_NO_URING=1) */
-	size_t arena;		/* bytes of buffer, 0: 1 MiB; more where four strips need more.  The readers of
-				 * a process together should stay below 4 MiB, see ring.h */
+	size_t arena;		/* bytes of buffer, 0: 4 MiB; more where four strips need more */
 };
 
 struct view_reader;

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define ARENA_BYTES (1u << 20)
+#define ARENA_BYTES (4u << 20)
 #define SCAN_BYTES  (256u << 10)	/* of one read of a scan */
 #define MAX_UNIT    128u
 #define ADVICE      UINT64_MAX		/* the tag of what nobody waits for */
