@@ -47,8 +47,8 @@ struct strip_head {
 };
 _Static_assert(sizeof(struct strip_head) == STRIP_HEAD_BYTES, "strip layout is the format");
 
-/* Where the sum of the head starts: behind magic, bytes and the sum itself.  Those two fields in front
- * are compared with what they must be. */
+/* Where the sum of the head starts: behind magic, bytes and the sum itself.  Those two fields in
+ * front are compared with what they must be. */
 #define SUM_FROM 32u
 
 /* ---- plan ---- */

@@ -1,7 +1,8 @@
 /* cache/extent.h - one span's pages as bytes: how an extent is built, parsed and checked
  *
- * An extent is the unit of writing: the pages of one span in all far layers, layer by layer, made in
- * memory, sealed, appended to a segment (segment.h) and never changed.  All numbers little-endian.
+ * An extent is the unit of writing: the pages of one span in all far layers, layer by layer, made
+ * in memory, sealed, appended to a segment (segment.h) and never changed.  All numbers
+ * little-endian.
  *
  *   0            64*h           data_off                                        bytes
  *   +------------+--------------+-----------------+-----------------+-- ... ----+
@@ -28,15 +29,15 @@
  *        176     zero up to 256
  *
  * INVARIANTS
- *   (1) Everything follows from (geometry, type, n_token): extent_plan() computes every offset, and a
- *       file that says otherwise is damage.  So a reader that has those three from the catalog reads
- *       a strip without reading the head first.
+ *   (1) Everything follows from (geometry, type, n_token): extent_plan_init() computes it all, and
+ *       a file that says otherwise is damage.  So a reader that has those three from the catalog
+ *       reads a strip without reading the head first.
  *   (2) A strip carries what it is (span, layer, page) under its own checksum: one read proves both
  *       that the bytes are whole and that they are the right ones.  A stale or misdirected block
  *       with a good checksum is found too.
- *   (3) Strips start at multiples of 64 from the extent's start, extents at multiples of 64 in their
- *       file.  O_DIRECT reads the aligned window around a strip (view.h); padding strips to 4096
- *       would have cost a fifth of a small model's cache.
+ *   (3) Strips start at multiples of 64 from the extent's start, extents at multiples of 64 in
+ *       their file.  O_DIRECT reads the aligned window around a strip (view.h); padding strips to
+ *       4096 would have cost a fifth of a small model's cache.
  *   (4) Every byte of an extent is under one of its sums or is one: there are no dead bytes.
  *
  * Threads: extent_build_layer() may run in several threads for different layers or builders;
@@ -99,8 +100,9 @@ struct extent_build;
 /* Computes identities and takes the memory of the whole extent (extent_plan.bytes). */
 int extent_build_new(struct extent_build **out, const struct extent_desc *d, struct err *e);
 
-/* Encode all pages of one far layer; k and v are f32 [n_token][n_head_kv][head_dim].  Once per layer.
- * ERR_INVALID: values that cannot be stored (kv_encode), or a layer out of range or given twice. */
+/* Encode all pages of one far layer; k and v are f32 [n_token][n_head_kv][head_dim].  Once per
+ * layer.  ERR_INVALID: values that cannot be stored (kv_encode), or a layer out of range or given
+ * twice. */
 int extent_build_layer(struct extent_build *b, uint32_t layer, const float *k, const float *v,
 		       struct err *e);
 

@@ -39,8 +39,8 @@ static struct guard *find(uintptr_t at)
 	return NULL;
 }
 
-/* Not ours: what was there before gets it.  The default action is put back and met when the faulting
- * instruction runs again. */
+/* Not ours: what was there before gets it.  The default action is put back and met when the
+ * faulting instruction runs again. */
 static void pass_on(int sig, siginfo_t *info, void *context)
 {
 	if (before.sa_flags & SA_SIGINFO)

@@ -1,9 +1,10 @@
 /* cache/guard.h - a bus error under a mapping becomes damage, not a crash
  *
- * Reading a mapped page that the disk cannot deliver, or that a truncated file no longer has, raises
- * SIGBUS.  For addresses inside a guarded range the handler puts a page of zeros there, counts the
- * fault, and lets the reader go on; the reader asks guard_faults() when it is done with the bytes and
- * throws away what it computed from them.  Any other SIGBUS goes where it went before.
+ * Reading a mapped page that the disk cannot deliver, or that a truncated file no longer has,
+ * raises SIGBUS.  For addresses inside a guarded range the handler puts a page of zeros there,
+ * counts the fault, and lets the reader go on; the reader asks guard_faults() when it is done with
+ * the bytes and throws away what it computed from them.  Any other SIGBUS goes where it went
+ * before.
  *
  * We do not jump out of the handler: kernels on many threads would have to be entered through
  * sigsetjmp, and locks they hold would stay held.

@@ -20,9 +20,9 @@
  *         high nibble, so that both halves of a row unpack to contiguous channels
  *
  * q4 exists for full pages only; kv_page_type() gives the first page of a span (the sink: its keys
- * are unlike all others) and short pages q8.  4-bit K per token is unusable (NLL 2.80 against 1.10),
- * per channel over 64 un-rotated keys loses nothing measurable; KVQuant (arXiv:2401.18079) found the
- * same and stores outliers apart, which we do not.
+ * are unlike all others) and short pages q8.  4-bit K per token is unusable (NLL 2.80 against
+ * 1.10), per channel over 64 un-rotated keys loses nothing measurable; KVQuant (arXiv:2401.18079)
+ * found the same and stores outliers apart, which we do not.
  *
  * ERROR BOUNDS, for every finite input within the f16 range, proven by tests/kvtype_test.c:
  *   f16  |x' - x| <= 2^-11 |x|, or 2^-25 where x is subnormal in f16
@@ -31,8 +31,8 @@
  *        rounded down to f16; plus one rounding of the f32 sum
  * Codes are chosen against the rounded step and lo, so their rounding adds nothing.
  *
- * Every variant (plain C, AVX2) encodes to the same bytes, and decodes to the same bits: decoding is
- * exact arithmetic up to one f32 rounding.  Threads: all functions are pure.
+ * Every variant (plain C, AVX2) encodes to the same bytes, and decodes to the same bits: decoding
+ * is exact arithmetic up to one f32 rounding.  Threads: all functions are pure.
  */
 #ifndef CACHE_KVTYPE_H
 #define CACHE_KVTYPE_H

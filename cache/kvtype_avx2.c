@@ -54,7 +54,8 @@ static inline __m128i high_nibbles(__m128i b)
 	return _mm_and_si128(_mm_srli_epi16(b, 4), _mm_set1_epi8(15));
 }
 
-/* Four bytes of codes starting at channel c of the low half; d/2 may be 4 modulo 8 (head_dim 24). */
+/* Four bytes of codes starting at channel c of the low half; d/2 may be 4 modulo 8 (head_dim
+ * 24). */
 static void tail_q4(const uint8_t *row, uint32_t c, uint32_t half, const float *lo,
 		    const float *step, uint32_t n, float *out)
 {
@@ -148,7 +149,8 @@ static inline float max8(__m256 m)
 	return _mm_cvtss_f32(_mm_max_ss(h, _mm_movehdup_ps(h)));
 }
 
-/* MAXPS gives its second operand where one is NaN, so a NaN would get lost: it is looked for apart. */
+/* MAXPS gives its second operand where one is NaN, so a NaN would get lost: it is looked for
+ * apart. */
 static float abs_max_avx2(const float *x, uint32_t n)
 {
 	__m256 m = _mm256_setzero_ps(), nan = m;
@@ -215,7 +217,8 @@ static unsigned q4_code(float x, float lo, float step)
 	return q > 15 ? 15 : q < 0 ? 0 : (unsigned)q;
 }
 
-static void q4_row_avx2(const float *x, const float *lo, const float *step, uint32_t d, uint8_t *out)
+static void q4_row_avx2(const float *x, const float *lo, const float *step, uint32_t d,
+			uint8_t *out)
 {
 	uint32_t half = d / 2, c;
 

@@ -18,8 +18,8 @@
 /* Bytes that all rings of this process have registered; see RING_ARENA_MAX. */
 static _Atomic size_t registered;
 
-/* One read or advice under way.  A free one is linked through next; in pread mode the queued ones are,
- * oldest first. */
+/* One read or advice under way.  A free one is linked through next; in pread mode the queued ones
+ * are, oldest first. */
 struct op {
 	int         fd;			/* NO_FD: advice */
 	uint64_t    off;

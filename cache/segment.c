@@ -79,8 +79,8 @@ int segment_head_check(const struct segment_head *h, enum segment_kind kind, con
 
 /* ---- open and close ---- */
 
-/* Open, and once more with the soft limit of open files raised to the hard one when that is what stands
- * in the way: a large library has more files than the usual 1024 allow. */
+/* Open, and once more with the soft limit of open files raised to the hard one when that is what
+ * stands in the way: a large library has more files than the usual 1024 allow. */
 static int open_raising(const char *path, int flags)
 {
 	struct rlimit lim;
@@ -223,7 +223,8 @@ static uint32_t ask_dio_align(int fd)
 	return 4096;
 }
 
-/* The same file again, by its path; another file there by now (which prune never does) is not used. */
+/* The same file again, by its path; another file there by now (which prune never does) is not
+ * used. */
 static void open_direct(struct segment *s)
 {
 	struct stat a, b;

@@ -305,7 +305,8 @@ static int decode_layer(const struct extent *x, uint32_t layer, float *k, struct
 	return rc;
 }
 
-int sketch_from_extent(const struct sketch_plan *p, const struct extent *x, void *out, struct err *e)
+int sketch_from_extent(const struct sketch_plan *p, const struct extent *x, void *out,
+		       struct err *e)
 {
 	float *k;
 	int rc = 0;

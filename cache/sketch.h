@@ -1,10 +1,11 @@
 /* cache/sketch.h - one bit per channel: which stored keys a query would like, without reading them
  *
  * For every token, far layer and KV head: the signs of the key, less the mean key of its page, in a
- * rotated basis, and one factor.  A scan over the signs estimates q . k for every token; the best few
- * thousand are then read and scored exactly.  After RaBitQ (arXiv:2405.12497, section 3): there the
- * centre is a cluster's and the rotation random; here it is the page's mean and a fixed Hadamard
- * rotation.  Min/max boxes and mean keys lose the needle at ten million tokens; signs do not.
+ * rotated basis, and one factor.  A scan over the signs estimates q . k for every token; the best
+ * few thousand are then read and scored exactly.  After RaBitQ (arXiv:2405.12497, section 3): there
+ * the centre is a cluster's and the rotation random; here it is the page's mean and a fixed
+ * Hadamard rotation.  Min/max boxes and mean keys lose the needle at ten million tokens; signs do
+ * not.
  *
  *   r = R (k - mean)            R orthonormal: seeded sign flips, then a Hadamard transform over
  *                               blocks of the largest power of two that divides head_dim
@@ -12,8 +13,8 @@
  *   factor = |r|^2 / |r|_1      so that  <q, k> ~ <q, mean> + factor * sum_c s[c] (Rq)[c],
  *                               exact for q = k - mean
  *
- * The sum is computed in integers: a table holds the 16 possible sums of every four channels, in 127ths
- * of the largest, and is looked up for 32 tokens at a time.  Integer
+ * The sum is computed in integers: a table holds the 16 possible sums of every four channels, in
+ * 127ths of the largest, and is looked up for 32 tokens at a time.  Integer
  * sums are the same in every variant and every order, so AVX2 and plain C agree bit for bit.
  *
  * A sketch record holds one span, in a segment of kind SEGMENT_SKETCH.  Derived from the pages and
@@ -29,7 +30,8 @@
  *   layer  for each KV head, head_stride bytes apart:
  *          mean    f16 [n_page][head_dim]
  *          factor  f16 [n_block * 32]                             n_block = ceil(n_token / 32)
- *          sign    u8  [n_block][head_dim / 8][32]                byte t of row g: channels 8g .. 8g+7
+ *          sign    u8  [n_block][head_dim / 8][32]                byte t of row g: channels 8g ..
+ *          8g+7
  *                                                                 of token t, channel 8g in bit 0
  *          zeros up to a multiple of 64; tokens past the end have factor 0 and signs 0
  *
@@ -61,8 +63,8 @@ int sketch_plan_init(struct sketch_plan *p, const struct kv_geom *g, uint32_t n_
 /* ---- building ---- */
 
 /* Write layer `layer` of the record at out (p->bytes long, 64-aligned, zeroed) from keys f32
- * [n_token][n_head_kv][head_dim].  Layers may be built in different threads.  ERR_INVALID: a value is
- * not finite or its mean too large for f16. */
+ * [n_token][n_head_kv][head_dim].  Layers may be built in different threads.  ERR_INVALID: a value
+ * is not finite or its mean too large for f16. */
 int sketch_build_layer(const struct sketch_plan *p, void *out, uint32_t layer, const float *k,
 		       struct err *e);
 /* The plain variant, with the same result. */
@@ -70,8 +72,8 @@ int sketch_build_layer_ref(const struct sketch_plan *p, void *out, uint32_t laye
 			   struct err *e);
 /* When every layer is there: sums and head. */
 void sketch_seal(const struct sketch_plan *p, void *out, const struct id *span);
-/* Both from the stored pages of an extent, which are checked: what repair does.  The result may differ
- * from the first one by what the KV type rounded away.  out as above. */
+/* Both from the stored pages of an extent, which are checked: what repair does.  The result may
+ * differ from the first one by what the KV type rounded away.  out as above. */
 int sketch_from_extent(const struct sketch_plan *p, const struct extent *x, void *out,
 		       struct err *e);
 
@@ -98,9 +100,9 @@ struct sketch_query {
 };
 void sketch_query_init(struct sketch_query *sq, const float *q, uint32_t head_dim);
 
-/* est[t] ~ q . k[t] for all tokens of the span in one layer and KV head; est has room for n_block * 32
- * floats, those past n_token are garbage.  Unscaled: multiply by 1/sqrt(head_dim) and temperature as
- * the model does.  sketch_score_ref() is the plain variant, with the same bits. */
+/* est[t] ~ q . k[t] for all tokens of the span in one layer and KV head; est has room for n_block *
+ * 32 floats, those past n_token are garbage.  Unscaled: multiply by 1/sqrt(head_dim) and
+ * temperature as the model does.  sketch_score_ref() is the plain variant, with the same bits. */
 void sketch_score(const struct sketch *s, uint32_t layer, uint32_t head,
 		  const struct sketch_query *sq, float *est);
 void sketch_score_ref(const struct sketch *s, uint32_t layer, uint32_t head,

@@ -1,6 +1,6 @@
-/* Making and scoring sketches with AVX2.  Scoring: 32 tokens a step, one table lookup per four channels (PSHUFB).  Integer
- * sums and the order of the few float operations are those of the plain variant, so are the bits; this
- * file is compiled without contraction. */
+/* Making and scoring sketches with AVX2.  Scoring: 32 tokens a step, one table lookup per four
+ * channels (PSHUFB).  Integer sums and the order of the few float operations are those of the plain
+ * variant, so are the bits; this file is compiled without contraction. */
 #include "config.h"
 
 #include "cache/sketch_impl.h"
@@ -125,7 +125,8 @@ void sketch_score_avx2(const struct sketch_plan *p, const uint8_t *part,
 								     _mm256_srli_epi16(y, 8)));
 		}
 		even = _mm256_sub_epi16(all, _mm256_slli_epi16(odd, 8));
-		/* Unpacking works within 128-bit halves: lo has tokens 0-7 and 16-23, hi the rest. */
+		/* Unpacking works within 128-bit halves: lo has tokens 0-7 and 16-23, hi the
+		 * rest. */
 		lo = _mm256_unpacklo_epi16(even, odd);
 		hi = _mm256_unpackhi_epi16(even, odd);
 		put8(est, _mm256_cvtepu16_epi32(_mm256_castsi256_si128(lo)), base, step, mean, factor);

@@ -13,8 +13,8 @@ typedef void sketch_score_fn(const struct sketch_plan *p, const uint8_t *part,
 struct sketch_maker {
 	/* sum[c] += k[c] */
 	void (*add)(const float *k, uint32_t d, float *sum);
-	/* r = R (k - mean), flip being the signs of R; bit c % 8 of sign[c / 8] is r[c] >= 0; and the two
-	 * norms of r, the second one squared. */
+	/* r = R (k - mean), flip being the signs of R; bit c % 8 of sign[c / 8] is r[c] >= 0; and
+	 * the two norms of r, the second one squared. */
 	void (*token)(const float *k, const float *mean, const float *flip, uint32_t d,
 		      uint8_t *sign, float *l1, float *l2);
 };

@@ -40,7 +40,8 @@ int spanidx_plan_init(struct spanidx_plan *p, uint32_t n_token, uint32_t n_pair,
 			       "a span index of %u tokens, %u pairs, head dimension %u", n_token,
 			       n_pair, head_dim);
 	*p = (struct spanidx_plan){ .n_token = n_token, .n_pair = n_pair, .head_dim = head_dim };
-	/* step_off: at most 2^24 * 2^10, within 32 bits only up to 2^22 tokens of the widest head. */
+	/* step_off: at most 2^24 * 2^10, within 32 bits only up to 2^22 tokens of the widest
+	 * head. */
 	if ((uint64_t)n_token * head_dim > UINT32_MAX)
 		return err_set(e, ERR_INVALID, "a span index of %u tokens is too large", n_token);
 	p->step_off = n_token * head_dim;

@@ -1,10 +1,10 @@
 /* cache/spanidx.h - the retrieval heads' keys, alone and small
  *
  * For models whose far layers use RoPE, spans are chosen before they are attended to, by a few
- * (layer, KV head) pairs of the model itself.  Their keys, before rotation as stored, are kept a second
- * time in int8, so that scoring a library reads half a kilobyte a token and no page.  Which pairs is
- * the caller's list; `profile` is the identity of that list, and parts of another profile are refused.
- * Derived, rebuilt from pages.
+ * (layer, KV head) pairs of the model itself.  Their keys, before rotation as stored, are kept a
+ * second time in int8, so that scoring a library reads half a kilobyte a token and no page.  Which
+ * pairs is the caller's list; `profile` is the identity of that list, and parts of another profile
+ * are refused.  Derived, rebuilt from pages.
  *
  * A part holds one span, in a segment of kind SEGMENT_SPANIDX.  Little-endian.
  *
@@ -46,7 +46,8 @@ int spanidx_plan_init(struct spanidx_plan *p, uint32_t n_token, uint32_t n_pair,
 		      struct err *e);
 
 /* Write pair number `pair` of the part at out (p->bytes long, zeroed) from one head's keys; rows of
- * head_dim floats are `stride` floats apart, so a whole layer's K can be given with stride kv_row(). */
+ * head_dim floats are `stride` floats apart, so a whole layer's K can be given with stride
+ * kv_row(). */
 int spanidx_build_pair(const struct spanidx_plan *p, void *out, uint32_t pair, const float *k,
 		       size_t stride, struct err *e);
 void spanidx_seal(const struct spanidx_plan *p, void *out, const struct id *span,

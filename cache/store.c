@@ -217,7 +217,8 @@ static int append(struct kv_writer *w, const void *image, size_t n, const void *
 		if (rc)
 			return rc;
 	}
-	/* The sketch first: when there is no room for it, no extent lies in the file for nothing. */
+	/* The sketch first: when there is no room for it, no extent lies in the file for
+	 * nothing. */
 	if (sketch) {
 		rc = segment_append(w->sk, sketch, sketch_n, &ref->sketch_off, e);
 		if (rc)
@@ -226,8 +227,8 @@ static int append(struct kv_writer *w, const void *image, size_t n, const void *
 	return segment_append(w->kv, image, n, &ref->off, e);
 }
 
-/* A file of the new number may be there, left by a crash between its making and the commit that would
- * have remembered the number: then the next number is asked for. */
+/* A file of the new number may be there, left by a crash between its making and the commit that
+ * would have remembered the number: then the next number is asked for. */
 static int roll_over(struct kv_writer *w, size_t need, struct err *e)
 {
 	int rc = 0;

@@ -17,8 +17,8 @@ static int by_span(const void *a, const void *b)
 	return id_cmp(&((const struct view_entry *)a)->span, &((const struct view_entry *)b)->span);
 }
 
-/* The catalog gives entries in canonical order already; sorting 150,000 again would take longer than
- * opening the library. */
+/* The catalog gives entries in canonical order already; sorting 150,000 again would take longer
+ * than opening the library. */
 static void put_in_order(struct view *v)
 {
 	bool sorted = true;

@@ -1,20 +1,20 @@
 /* cache/view.h - reading the mounted spans of one model: scans and gathers of verified strips
  *
- * A view is an immutable list of extents of one geometry, in canonical order: by identity of the span,
- * bytewise.  It is made from what the catalog keeps, without touching a data file, and shared by any
- * number of threads.  Each thread reads through a reader of its own: it starts a scan (all strips of
- * some extents in one far layer) or a gather (chosen strips), and takes tiles one by one while the
- * next reads are in flight.
+ * A view is an immutable list of extents of one geometry, in canonical order: by identity of the
+ * span, bytewise.  It is made from what the catalog keeps, without touching a data file, and shared
+ * by any number of threads.  Each thread reads through a reader of its own: it starts a scan (all
+ * strips of some extents in one far layer) or a gather (chosen strips), and takes tiles one by one
+ * while the next reads are in flight.
  *
- * HOW BYTES COME.  A run of strips that is in the page cache (mincore) is used in place, through the
- * mapping.  What is not is read through the ring: O_DIRECT when the mounted extents are larger than
- * half of the machine's memory (they would only push each other out), otherwise into the page cache as
- * well, for the next question.  Bare page faults are never used for cold bytes: measured at 12-59
- * MiB/s against 670 and more through the ring.
+ * HOW BYTES COME.  A run of strips that is in the page cache (mincore) is used in place, through
+ * the mapping.  What is not is read through the ring: O_DIRECT when the mounted extents are larger
+ * than half of the machine's memory (they would only push each other out), otherwise into the page
+ * cache as well, for the next question.  Bare page faults are never used for cold bytes: measured
+ * at 12-59 MiB/s against 670 and more through the ring.
  *
  * INVARIANTS
- *   (1) A tile was checked (extent_check_strip) before it is handed out: mapped strips the first time
- *       in this view (a bitmap shared by all readers), strips read into a buffer every time.
+ *   (1) A tile was checked (extent_check_strip) before it is handed out: mapped strips the first
+ *       time in this view (a bitmap shared by all readers), strips read into a buffer every time.
  *   (2) A strip that fails is never handed out.  view_next() returns ERR_CORRUPT, view_bad() says
  *       which one, and the next call goes on behind it.
  *   (3) Order of tiles is the order asked for, whatever the disk answers first.
@@ -42,8 +42,8 @@ struct view_entry {
 struct view;
 
 /* Copies the entries and sorts them; an identity given twice is kept once.  st is borrowed until
- * view_free.  ERR_INVALID: bad geometry, n_token or type; ERR_CORRUPT: a ref whose length is not the
- * plan's.  n may be 0. */
+ * view_free.  ERR_INVALID: bad geometry, n_token or type; ERR_CORRUPT: a ref whose length is not
+ * the plan's.  n may be 0. */
 int view_new(struct view **out, struct kv_store *st, const struct kv_geom *g,
 	     const struct view_entry *entry, size_t n, struct err *e);
 void view_free(struct view *v);
@@ -53,7 +53,8 @@ uint64_t view_tokens(const struct view *v);				/* mounted tokens */
 uint64_t view_bytes(const struct view *v);				/* of all extents */
 const struct kv_geom *view_geom(const struct view *v);
 const struct view_entry *view_get(const struct view *v, size_t extent);	/* canonical, borrowed */
-/* Tokens before extent i in canonical order: a global token number, i = view_count() gives the sum. */
+/* Tokens before extent i in canonical order: a global token number, i = view_count() gives the
+ * sum. */
 uint64_t view_token_base(const struct view *v, size_t extent);
 /* Extent numbers in the order they lie on disk (file number, offset): the fastest order of a scan.
  * [view_count()], borrowed; NULL without memory. */
@@ -63,8 +64,8 @@ const uint32_t *view_disk_order(struct view *v);
  * *out borrows from the mapping until the store closes. */
 int view_extent(struct view *v, size_t extent, struct extent *out, struct err *e);
 
-/* The sketch of an extent (checked once per view), and that one of its layers is whole (checked once
- * per view and layer).  ERR_NOTFOUND: it has none.  Borrowed until the store closes. */
+/* The sketch of an extent (checked once per view), and that one of its layers is whole (checked
+ * once per view and layer).  ERR_NOTFOUND: it has none.  Borrowed until the store closes. */
 int view_sketch(struct view *v, size_t extent, uint32_t layer, struct sketch *out, struct err *e);
 
 enum view_io {
@@ -87,8 +88,8 @@ int view_reader_new(struct view_reader **out, struct view *v, const struct view_
 		    struct err *e);
 void view_reader_free(struct view_reader *r);
 
-/* One page in one far layer.  body is in the form l describes (kvtype.h), borrowed until the next call
- * on this reader. */
+/* One page in one far layer.  body is in the form l describes (kvtype.h), borrowed until the next
+ * call on this reader. */
 struct kv_tile {
 	uint32_t extent;		/* canonical number */
 	uint32_t page;
@@ -98,8 +99,9 @@ struct kv_tile {
 	struct kv_layout l;
 };
 
-/* Start a scan of one far layer: all pages of extents order[0..n), in that order; order NULL: all, in
- * canonical order (n is ignored).  order is borrowed until the scan ends.  Ends what was under way. */
+/* Start a scan of one far layer: all pages of extents order[0..n), in that order; order NULL: all,
+ * in canonical order (n is ignored).  order is borrowed until the scan ends.  Ends what was under
+ * way. */
 int view_scan(struct view_reader *r, uint32_t layer, const uint32_t *order, size_t n,
 	      struct err *e);
 
@@ -108,13 +110,14 @@ struct strip_ref {
 	uint32_t page;
 };
 
-/* Start a gather: strips ref[0..n) of one far layer, delivered in that order; neighbours on disk are
- * read together.  ref is borrowed until the gather ends.  ERR_INVALID: a ref that is not there. */
+/* Start a gather: strips ref[0..n) of one far layer, delivered in that order; neighbours on disk
+ * are read together.  ref is borrowed until the gather ends.  ERR_INVALID: a ref that is not
+ * there. */
 int view_gather(struct view_reader *r, uint32_t layer, const struct strip_ref *ref, size_t n,
 		struct err *e);
 
-/* The next tile.  ERR_NOTFOUND: the end.  ERR_CORRUPT: see (2).  ERR_IO: the disk; goes on behind it
- * like (2). */
+/* The next tile.  ERR_NOTFOUND: the end.  ERR_CORRUPT: see (2).  ERR_IO: the disk; goes on behind
+ * it like (2). */
 int view_next(struct view_reader *r, struct kv_tile *tile, struct err *e);
 
 /* Where the last view_next() failed. */
@@ -129,8 +132,8 @@ struct view_stats {
 };
 struct view_stats view_stats(const struct view_reader *r);
 
-/* After a scan, before its result is used: ERR_CORRUPT when a bus error was caught under a mapping of
- * this view (guard.h), because some tile may have turned to zeros while it was being used. */
+/* After a scan, before its result is used: ERR_CORRUPT when a bus error was caught under a mapping
+ * of this view (guard.h), because some tile may have turned to zeros while it was being used. */
 int view_intact(const struct view *v, struct err *e);
 
 #endif

@@ -30,8 +30,8 @@ struct unit {
 	struct err         err;
 };
 
-/* Units form a queue: unit[first], unit[first + 1], ... (mod n_slot), n_unit of them; each has the part
- * of the arena with its number.  The first one is being handed out. */
+/* Units form a queue: unit[first], unit[first + 1], ... (mod n_slot), n_unit of them; each has the
+ * part of the arena with its number.  The first one is being handed out. */
 struct view_reader {
 	struct view     *v;
 	enum view_io     io;
@@ -198,8 +198,8 @@ static bool next_run(struct view_reader *r, struct unit *u)
 	return true;
 }
 
-/* For files that this user could not write, the kernel says that all is resident; then cold bytes come by
- * page faults, slowly and right. */
+/* For files that this user could not write, the kernel says that all is resident; then cold bytes
+ * come by page faults, slowly and right. */
 static bool resident(const uint8_t *from, size_t n)
 {
 	unsigned char vec[4096];
