@@ -43,6 +43,8 @@ const struct opt ask_opts[] = {
 	  .group = "Sampling" },
 	{ "min-p", 0, OPT_REAL, AT(min_p), "P", .help = "keep tokens of at least this share of the best one's "
 	  "probability", .def = "0", .group = "Sampling" },
+	{ "repeat-penalty", 0, OPT_REAL, AT(repeat_penalty), "F", .help = "divide the logits of the last 128 tokens",
+	  .def = "1.1", .group = "Sampling" },
 	{ "seed", 0, OPT_INT, AT(seed), "N", .help = "seed of the draw", .def = "42", .group = "Sampling" },
 	OPT_END
 };
@@ -70,6 +72,22 @@ struct ask {
 	struct answer   a;
 };
 
+/* The encoder whose pages the library holds; for a library without pages of this model, the default. */
+static int open_encoder(struct ask *s, struct err *e)
+{
+	static const enum kv_type types[] = { KV_Q8, KV_Q4, KV_F16, KV_Q8 };
+	struct cat_engine found;
+	int rc = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(types) && !rc; i++) {
+		encoder_close(s->enc);
+		rc = encoder_open(&s->enc, s->en, s->tok, types[i], e);
+		if (!rc && !cat_engine_find(lib_catalog(s->lib), encoder_fingerprint(s->enc), &found, NULL))
+			break;
+	}
+	return rc;
+}
+
 /* Everything a question stands on: library, model, the snapshots asked. */
 static int open_all(struct ask *s, const struct strs *source, struct err *e)
 {
@@ -88,7 +106,7 @@ static int open_all(struct ask *s, const struct strs *source, struct err *e)
 	if (!rc)
 		rc = cmd_open_model(s->c, NULL, &s->en, &s->tok, e);
 	if (!rc)
-		rc = encoder_open(&s->enc, s->en, s->tok, KV_Q8, e);
+		rc = open_encoder(s, e);
 	if (!rc)
 		rc = pages_open(&s->pages, s->lib, s->enc, e);
 	return rc;
@@ -346,7 +364,7 @@ int cmd_ask(struct ctx *c, int argc, char **argv)
 	struct ask s = { .c = c };
 	struct answer_opts ao = { .n_span = (size_t)MAX(o->spans, 1), .max_tokens = o->max_tokens,
 				  .temperature = o->temperature, .top_p = o->top_p, .min_p = o->min_p,
-				  .seed = (uint64_t)o->seed, .no_encode = o->no_encode, .ctx = &s,
+				  .repeat_penalty = o->repeat_penalty, .seed = (uint64_t)o->seed, .no_encode = o->no_encode, .ctx = &s,
 				  .on_text = on_text, .on_encode = on_encode };
 	struct err e;
 	int rc, code;

@@ -10,7 +10,7 @@
 struct ask_opts {
 	struct strs source;
 	int64_t max_tokens, seed, quote, spans;
-	double  temperature, top_p, min_p;
+	double  temperature, top_p, min_p, repeat_penalty;
 	bool    no_encode, strict;
 };
 extern const struct opt ask_opts[];

@@ -3,6 +3,7 @@
 
 #include "cmd/cmd_ingest.h"
 
+#include "cmd/cmd_generate.h"
 #include "cmd/commands.h"
 #include "cmd/ctx.h"
 #include "cmd/json.h"
@@ -12,6 +13,8 @@
 #include "base/buf.h"
 #include "base/size.h"
 #include "cache/library.h"
+#include "engine/encode.h"
+#include "ingest/pages.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -49,6 +52,10 @@ const struct opt ingest_cmd_opts[] = {
 	  .help = "name of the source; without it the last part of its path" },
 	{ "rehash", 0, OPT_FLAG, AT(rehash), NULL,
 	  .help = "read every file again, whatever its time stamps say" },
+	{ "text-only", 0, OPT_FLAG, AT(text_only), NULL,
+	  .help = "stop after text and full text; pages are then encoded on demand or by the next run" },
+	{ "kv", 0, OPT_ENUM, AT(kv), "q8|q4|f16", .help = "how keys and values are stored", .def = "q8",
+	  .key = "ingest.kv" },
 	{ "dry-run", 'n', OPT_FLAG, AT(dry_run), NULL,
 	  .help = "count files and tokens, and touch nothing", .group = "Before it costs" },
 	{ "tree", 0, OPT_FLAG, AT(tree), NULL, .help = "with --dry-run: per folder",
@@ -297,11 +304,11 @@ static void add_result(struct ingest_result *sum, const struct ingest_result *r)
 	sum->seconds += r->seconds;
 }
 
-static void files_json(struct jw *j, const struct ingest_result *r)
+static void files_json(struct jw *j, const struct ingest_result *r, const struct pages_result *pages)
 {
 	jw_open(j, "files", '{');
 	jw_uint(j, "total", r->n_text + r->n_reused + r->n_listed + r->n_skipped);
-	jw_uint(j, "encoded", 0);
+	jw_uint(j, "encoded", pages->n_document);
 	jw_uint(j, "read", r->n_text);
 	jw_uint(j, "new", r->n_new_text);
 	jw_uint(j, "reused", r->n_reused);
@@ -313,22 +320,28 @@ static void files_json(struct jw *j, const struct ingest_result *r)
 static void report_json(struct ingest_run *u)
 {
 	struct ingest_result sum = { 0 };
+	struct pages_result pages = { 0 };
 	struct buf b = { 0 };
 	struct jw j = { .out = &b };
 	size_t i;
 
-	for (i = 0; i < u->n; i++)
+	for (i = 0; i < u->n; i++) {
 		add_result(&sum, &u->v[i].r);
+		pages.n_document += u->v[i].pages.n_document;
+		pages.total += u->v[i].pages.total;
+		pages.encoded += u->v[i].pages.encoded;
+		sum.seconds += u->v[i].pages.seconds;
+	}
 	jw_open(&j, NULL, '{');
 	if (u->c->g.jsonl)
 		jw_str(&j, "event", "done");
 	jw_str(&j, "schema", "folio.ingest/1");
 	jw_strn(&j, "snapshot", u->v[0].r.hash, MIN(strlen(u->v[0].r.hash), (size_t)HASH_SHOWN));
-	files_json(&j, &sum);
+	files_json(&j, &sum, &pages);
 	jw_open(&j, "tokens", '{');
-	jw_uint(&j, "total", 0);
-	jw_uint(&j, "encoded", 0);
-	jw_uint(&j, "reused", 0);
+	jw_uint(&j, "total", pages.total);
+	jw_uint(&j, "encoded", pages.encoded);
+	jw_uint(&j, "reused", pages.total - pages.encoded);
 	jw_close(&j);
 	jw_uint(&j, "bytes", sum.bytes_read);
 	jw_real(&j, "seconds", sum.seconds);
@@ -339,7 +352,7 @@ static void report_json(struct ingest_run *u)
 		jw_str(&j, "name", u->v[i].o.name);
 		jw_strn(&j, "snapshot", u->v[i].r.hash, MIN(strlen(u->v[i].r.hash), (size_t)HASH_SHOWN));
 		jw_bool(&j, "changed", u->v[i].r.changed);
-		files_json(&j, &u->v[i].r);
+		files_json(&j, &u->v[i].r, &u->v[i].pages);
 		jw_close(&j);
 	}
 	jw_close(&j);
@@ -375,6 +388,70 @@ static int run_text(struct ingest_run *u, struct library *lib, struct err *e)
 	return rc;
 }
 
+static void on_pages(void *ctx, const struct pages_progress *p)
+{
+	struct ingest_run *u = ctx;
+
+	if (!u->shown) {
+		progress_start(&u->progress, u->c, "encoding", PROGRESS_TOKENS, p->total);
+		u->shown = true;
+	}
+	progress_set(&u->progress, p->done, NULL);
+}
+
+static int encode_sources(struct ingest_run *u, struct pages *p, struct err *e)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < u->n && !rc; i++) {
+		struct target *t = &u->v[i];
+		char time[16];
+
+		rc = pages_snapshot(p, t->r.snapshot, on_pages, u, &t->pages, e);
+		ingest_end_progress(u);
+		if (rc || u->c->g.json || u->c->g.jsonl || !t->pages.encoded)
+			continue;
+		printf("%*s  %llu tokens encoded in %s, %.0f tokens/s\n", (int)strlen(t->o.name), "",
+		       (unsigned long long)t->pages.encoded, term_duration(time, t->pages.seconds),
+		       (double)t->pages.encoded / t->pages.seconds);
+	}
+	if (rc == ERR_INTR)
+		err_hint(e, rc, "what was encoded is kept; the same command goes on");
+	return rc;
+}
+
+/* The encode stage.  Without any model the text stage is all there is, and says so. */
+static int run_pages(struct ingest_run *u, struct library *lib, struct err *e)
+{
+	static const enum kv_type types[] = { KV_Q8, KV_Q4, KV_F16 };
+	const struct ingest_cmd_opts *o = u->c->opts;
+	struct engine *en = NULL;
+	struct tok *tok = NULL;
+	struct encoder *enc = NULL;
+	struct pages *p = NULL;
+	char *path = NULL;
+	int rc;
+
+	if (!u->c->g.model && model_find(u->c, NULL, &path, NULL)) {
+		note(u->c, "no model to encode with: text and full text only; 'folio model get smollm2-135m' "
+		     "fetches one");
+		return 0;
+	}
+	free(path);
+	rc = cmd_open_model(u->c, NULL, &en, &tok, e);
+	if (!rc)
+		rc = encoder_open(&enc, en, tok, types[o->kv], e);
+	if (!rc)
+		rc = pages_open(&p, lib, enc, e);
+	if (!rc)
+		rc = encode_sources(u, p, e);
+	pages_close(p);
+	encoder_close(enc);
+	tok_close(tok);
+	engine_close(en);
+	return rc;
+}
+
 static int run(struct ingest_run *u, struct err *e)
 {
 	const struct ingest_cmd_opts *o = u->c->opts;
@@ -396,6 +473,8 @@ static int run(struct ingest_run *u, struct err *e)
 		rc = lib_lock_long(lib, "ingest", e);
 	if (!rc)
 		rc = run_text(u, lib, e);
+	if (!rc && !o->text_only)
+		rc = run_pages(u, lib, e);
 	lib_close(lib);
 	return rc;
 }

@@ -4,6 +4,7 @@
 
 #include "cmd/opt.h"
 #include "cmd/progress.h"
+#include "ingest/pages.h"
 #include "ingest/pipeline.h"
 
 #include <stdbool.h>
@@ -14,7 +15,8 @@ struct ingest_cmd_opts {
 	struct strs glob;
 	const char *name, *ref, *files_from, *explain;
 	bool        null, no_ignore, hidden, submodules, no_archives, allow_secrets, rehash;
-	bool        dry_run, tree;
+	bool        dry_run, tree, text_only;
+	int         kv;
 	uint64_t    max_filesize;
 	int64_t     budget;
 };
@@ -31,6 +33,7 @@ struct target {
 	struct source_info info;
 	struct ingest_opts o;
 	struct ingest_result r;
+	struct pages_result pages;
 	bool   done;
 };
 

@@ -23,7 +23,7 @@ struct plan_file {
 	uint64_t bytes, tokens;
 };
 
-struct plan {
+struct rehearsal {
 	struct ingest_run *u;
 	struct tok        *tok;		/* NULL: tokens are not counted */
 	struct buf         paths;
@@ -38,7 +38,7 @@ static int count_tokens(void *ctx, const struct document *d, uint64_t *n, struct
 
 static void on_item(void *ctx, const struct item *it, uint64_t n_text, uint64_t n_token, bool is_copy)
 {
-	struct plan *p = ctx;
+	struct rehearsal *p = ctx;
 
 	ingest_on_item(p->u, it, n_text, n_token, is_copy);
 	if (it->state != STATE_TAKE)
@@ -62,7 +62,7 @@ static void on_item(void *ctx, const struct item *it, uint64_t n_text, uint64_t 
 
 static void on_progress(void *ctx, const struct ingest_progress *p)
 {
-	ingest_on_progress(((struct plan *)ctx)->u, p);
+	ingest_on_progress(((struct rehearsal *)ctx)->u, p);
 }
 
 /* --- folders --- */
@@ -101,7 +101,7 @@ static struct folder *new_folder(struct folders *f)
 }
 
 /* Sums for every folder that has a file somewhere below, parents first. */
-static int sum_folders(struct plan *p, struct folders *out, struct err *e)
+static int sum_folders(struct rehearsal *p, struct folders *out, struct err *e)
 {
 	size_t open[256], depth = 0, i, k;
 
@@ -157,7 +157,7 @@ static void print_folder(struct ctx *c, struct buf *b, const struct folder *f, b
 	buf_addf(b, "%s/\n", term_style(&c->out, STYLE_PLAIN));
 }
 
-static void print_json(struct plan *p, const struct folders *f, const struct ingest_result *sum)
+static void print_json(struct rehearsal *p, const struct folders *f, const struct ingest_result *sum)
 {
 	struct buf b = { 0 };
 	struct jw j = { .out = &b };
@@ -197,7 +197,7 @@ static void print_json(struct plan *p, const struct folders *f, const struct ing
 	buf_release(&b);
 }
 
-static void print_plan(struct plan *p, const struct folders *f, const struct ingest_result *sum)
+static void print_plan(struct rehearsal *p, const struct folders *f, const struct ingest_result *sum)
 {
 	const struct ingest_cmd_opts *o = p->u->c->opts;
 	struct buf b = { 0 };
@@ -247,7 +247,7 @@ static int open_tok(struct ctx *c, bool need, struct tok **out, struct err *e)
 
 int plan_run(struct ingest_run *u, bool print, uint64_t *n_token, struct err *e)
 {
-	struct plan p = { .u = u };
+	struct rehearsal p = { .u = u };
 	struct ingest_result sum = { 0 };
 	struct folders f = { 0 };
 	size_t i;

@@ -336,7 +336,8 @@ int answer_question(struct pages *p, struct catalog *c, struct encoder *enc, con
 		    struct answer *out, struct err *e)
 {
 	struct run r = { .p = p, .c = c, .enc = enc, .o = o, .out = out };
-	struct sample_opts s = { .temperature = o->temperature, .top_p = o->top_p, .min_p = o->min_p, .seed = o->seed };
+	struct sample_opts s = { .temperature = o->temperature, .top_p = o->top_p, .min_p = o->min_p,
+				 .repeat_penalty = o->repeat_penalty, .repeat_last = 128, .seed = o->seed };
 	uint32_t n_vocab = engine_plan(encoder_engine(enc))->n_vocab;
 	double start = clock_now(), mark;
 	int rc = answer_find(p, c, o, out, e);

@@ -65,7 +65,7 @@ struct answer_opts {
 	size_t         n_context;
 	size_t         n_span;		/* spans to lay out; 0: 4 */
 	int64_t        max_tokens;	/* of the answer; 0: 256 */
-	double         temperature, top_p, min_p;
+	double         temperature, top_p, min_p, repeat_penalty;
 	uint64_t       seed;
 	bool           no_encode;	/* spans without pages are passed over */
 	/* All may be NULL. */

@@ -493,6 +493,19 @@ static int add_span(void *ctx, const struct cat_span *s)
 	return 0;
 }
 
+static int count_tokens(struct pages *p, int64_t snapshot, uint64_t *total, struct err *e)
+{
+	struct cat_mount *m;
+	size_t n;
+	int rc = cat_mounts(p->cat, p->engine, CAT_ISOLATED, &snapshot, 1, NULL, 0, NULL, &m, &n, total, e);
+
+	for (size_t i = 0; !rc && i < n; i++)
+		*total += m[i].n_token;
+	if (!rc)
+		free(m);
+	return rc;
+}
+
 int pages_snapshot(struct pages *p, int64_t snapshot, pages_fn *fn, void *ctx, struct pages_result *out,
 		   struct err *e)
 {
@@ -505,10 +518,10 @@ int pages_snapshot(struct pages *p, int64_t snapshot, pages_fn *fn, void *ctx, s
 		rc = pages_cut(p, t.doc, t.n, e);
 	for (size_t i = 0; i < t.n && !rc; i++)
 		rc = cat_spans(p->cat, t.doc[i], p->engine, CAT_ISOLATED, add_span, &t, e);
-	for (size_t i = 0; i < t.n_span; i++)
-		out->total += t.span[i].n_token;
 	if (!rc)
 		rc = pages_encode(p, t.span, t.n_span, fn, ctx, &out->encoded, e);
+	if (!rc)
+		rc = count_tokens(p, snapshot, &out->total, e);
 	out->seconds = clock_now() - start;
 	free(t.doc);
 	free(t.span);

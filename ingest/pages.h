@@ -50,8 +50,9 @@ int pages_encode(struct pages *p, const struct cat_span *span, size_t n, pages_f
 
 /* Both for all documents of a snapshot that need it. */
 struct pages_result {
-	uint64_t n_document;		/* that had something to do */
-	uint64_t total, encoded;	/* tokens of the snapshot's documents that were looked at */
+	uint64_t n_document;		/* that were cut or encoded */
+	uint64_t total;			/* tokens of the snapshot, each span once */
+	uint64_t encoded;		/* of them, encoded by this call */
 	double   seconds;
 };
 int pages_snapshot(struct pages *p, int64_t snapshot, pages_fn *fn, void *ctx, struct pages_result *out,
