@@ -215,8 +215,11 @@ static int read_fd(int fd, const char *name, size_t max, struct buf *out, struct
 		if (!buf_reserve(out, want))
 			return err_nomem(e);
 		n = read(fd, out->data + out->len, want);
-		if (n < 0 && errno == EINTR)
+		if (n < 0 && errno == EINTR) {
+			if (stop_requested())	/* a pipe may have nothing to say for ever */
+				return err_set(e, ERR_INTR, "interrupted");
 			continue;
+		}
 		if (n < 0)
 			return err_set(e, ERR_IO, "cannot read '%s': %s", name, strerror(errno));
 		if (n == 0)
@@ -874,6 +877,8 @@ int walk_list(const struct walk_opts *o, int fd, bool nul, walk_fn *fn, void *ct
 		if (!rc)
 			rc = walk_stopped(e);
 	}
+	if (!rc)
+		rc = walk_stopped(e);
 	if (!rc && ferror(f))
 		rc = err_set(e, ERR_IO, "cannot read the list of files: %s", strerror(errno));
 	free(line);

@@ -169,4 +169,44 @@ if command -v git >/dev/null; then
 fi
 run "$FOLIO" ingest --ref HEAD p/src/main.c
 check "--ref wants a repository" is 2
+
+# Another one at work, interruption, sudden death
+mkfifo list
+"$FOLIO" -L busy ingest --files-from list --name slow >/dev/null 2>"$tmp/slow.err" &
+slow=$!
+exec 3>list
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+  test -s busy/lock/long && break
+  sleep 0.1
+done
+run "$FOLIO" -L busy ingest p/src
+check "while another ingest is at work: exit 11" is 11
+check "which names it" complains "ingest"
+run "$FOLIO" -L busy ls
+check "reading goes on" is 0
+kill -TERM "$slow"	# (SIGINT is ignored by what a script starts with &)
+wait "$slow"
+rc=$?
+check "an interrupted ingest exits 143" is 143
+check "and says how to go on" grep -q "goes on" "$tmp/slow.err"
+exec 3>&-
+
+mkdir many
+i=0
+while [ "$i" -lt 300 ]; do
+  i=$((i + 1))
+  echo "word$i stands here" >"many/f$i.txt"
+done
+for pause in 0.02 0.05 0.1 0.15 0.3; do
+  "$FOLIO" -q -L killed ingest many >/dev/null 2>&1 &
+  victim=$!
+  sleep "$pause"
+  kill -KILL "$victim" 2>/dev/null
+  wait "$victim" 2>/dev/null
+done
+run "$FOLIO" -L killed ingest many
+check "after sudden deaths the same command goes on" is 0
+check "and has every file" test "$("$FOLIO" -L killed ls many | wc -l)" = 300
+run "$FOLIO" -L killed search -F word300
+check "with its text" says "f300.txt:1:word300"
 finish
