@@ -181,6 +181,62 @@ static void test_globs(void)
 	buf_release(&text);
 }
 
+/* What globs mean, said as simply as possible and in exponential time. */
+static bool simple_glob(const char *start, const char *p, const char *t)
+{
+	const char *q = p, *k;
+
+	if (!*p)
+		return !*t;
+	if (*p != '*')
+		return *t && (*p == '?' ? *t != '/' : *p == *t) && simple_glob(start, p + 1, t + 1);
+	while (*q == '*')
+		q++;
+	if (q - p > 1 && (p == start || p[-1] == '/') && !*q)
+		return true;
+	if (q - p > 1 && (p == start || p[-1] == '/') && *q == '/') {
+		if (simple_glob(start, q + 1, t))
+			return true;
+		for (k = t; (k = strchr(k, '/')); k++)
+			if (simple_glob(start, q + 1, k + 1))
+				return true;
+		return false;
+	}
+	for (k = t;; k++) {
+		if (simple_glob(start, q, k))
+			return true;
+		if (!*k || *k == '/')
+			return false;
+	}
+}
+
+static void test_random_globs(void)
+{
+	static const char alphabet[] = "ab/*?**/";
+	unsigned i, k, bad = 0, yes = 0;
+
+	rng = 7;
+	for (i = 0; i < 200000 && bad < 5; i++) {
+		char p[12], t[12];
+		unsigned n = pick(sizeof(p)), m = pick(sizeof(t));
+		bool a, b;
+
+		for (k = 0; k < n; k++)
+			p[k] = alphabet[pick(sizeof(alphabet) - 1)];
+		for (k = 0; k < m; k++)
+			t[k] = alphabet[pick(3)];
+		p[n] = t[m] = 0;
+		a = glob_match(p, n, t, m, GLOB_PATHNAME);
+		b = simple_glob(p, p, t);
+		yes += a;
+		if (a != b) {
+			printf("# '%s' on '%s': %d, should be %d\n", p, t, a, b);
+			bad++;
+		}
+	}
+	ok(!bad && yes > 2000, "random globs match as the simplest matcher says (%u of %u match)", yes, i);
+}
+
 /* --- against git --- */
 
 static const char *const names[] = {
@@ -652,6 +708,7 @@ int main(int argc, char **argv)
 	if (!mkdtemp(work))
 		skip_all("no folder for temporary files");
 	test_globs();
+	test_random_globs();
 	test_classes();
 	test_git(from, to);
 	test_odd();
