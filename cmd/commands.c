@@ -4,6 +4,7 @@
 
 #include "cmd/cmd_ask.h"
 #include "cmd/cmd_bench.h"
+#include "cmd/cmd_care.h"
 #include "cmd/cmd_generate.h"
 #include "cmd/cmd_ingest.h"
 #include "cmd/cmd_logits.h"
@@ -103,6 +104,30 @@ const struct cmd commands[] = {
 		  "models installed and the free disk space. Exits with 2 when something folio "
 		  "cannot work without is missing.",
 	  .run = cmd_doctor },
+	{ .name = "verify", .summary = "look for damage in the library",
+	  .group = "Looking after libraries",
+	  .more = "Checks every page of the catalog, what refers to what, and the lengths of all files; "
+		  "with --read-data also texts, pages and sessions byte by byte. Changes nothing. Exit "
+		  "status 13: damage was found.",
+	  .opts = verify_opts, .opts_bytes = sizeof(struct verify_opts), .run = cmd_verify },
+	{ .name = "repair", .summary = "mend what can be mended, name what is lost",
+	  .group = "Looking after libraries",
+	  .more = "Drops damaged pages, which are encoded again when they are needed, makes indexes and "
+		  "summaries again, and lists the files whose text must be ingested again. Exit status "
+		  "13: something is lost.",
+	  .run = cmd_repair },
+	{ .name = "forget", .args = "[SOURCE]...", .summary = "remove old snapshots",
+	  .group = "Looking after libraries",
+	  .more = "Snapshots that a session is pinned to are kept. 'folio prune' gives the room back.",
+	  .opts = forget_opts, .opts_bytes = sizeof(struct forget_opts), .max_args = -1,
+	  .run = cmd_forget },
+	{ .name = "prune", .summary = "give back the room of what nothing refers to",
+	  .group = "Looking after libraries",
+	  .more = "May be interrupted and run again. Files that another command may still read are left "
+		  "to the next run.",
+	  .opts = prune_opts, .opts_bytes = sizeof(struct prune_opts), .run = cmd_prune },
+	{ .name = "stats", .summary = "what the library holds and what it costs",
+	  .group = "Looking after libraries", .run = cmd_stats },
 	{ .name = "config", .summary = "read and write settings", .group = "Looking after folio",
 	  .sub = config_commands },
 	{ .name = "completion", .args = "bash|zsh|fish",

@@ -19,6 +19,13 @@ int cmd_search(struct ctx *c, int argc, char **argv);
 int cmd_show(struct ctx *c, int argc, char **argv);
 int cmd_tokenize(struct ctx *c, int argc, char **argv);
 
+/* cmd_care.c */
+int cmd_forget(struct ctx *c, int argc, char **argv);
+int cmd_prune(struct ctx *c, int argc, char **argv);
+int cmd_repair(struct ctx *c, int argc, char **argv);
+int cmd_stats(struct ctx *c, int argc, char **argv);
+int cmd_verify(struct ctx *c, int argc, char **argv);
+
 /* Groups of commands, each ending with a NULL name. */
 extern const struct cmd config_commands[];
 extern const struct cmd model_commands[];
