@@ -5,6 +5,7 @@
 #include "base/size.h"
 #include "base/utf8.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <iconv.h>
 #include <stdio.h>
@@ -16,16 +17,17 @@
 
 #define PROBE_BYTES (64u << 10)		/* what is looked at to tell text from binary */
 #define GUESS_BYTES (256u << 10)	/* what uchardet gets to see */
+#define FEW_ACCENTS 8u
 
 /* Names as uchardet, HTML and XML write them, and what to ask of iconv: the superset that files so
  * labelled are really in (web pages labelled GB2312 use GBK, and so on).  NULL: decoded here. */
 static const struct charset {
 	const char *label, *iconv;
 } charsets[] = {
-	{ "UTF-8", NULL }, { "UTF8", NULL }, { "ASCII", NULL }, { "US-ASCII", NULL },
+	{ "UTF-8", NULL }, { "ASCII", NULL }, { "US-ASCII", NULL },
 	{ "UTF-16LE", NULL }, { "UTF-16BE", NULL }, { "UTF-16", NULL },
 	{ "UTF-32LE", NULL }, { "UTF-32BE", NULL },
-	{ "WINDOWS-1252", NULL }, { "CP1252", NULL }, { "ISO-8859-1", NULL }, { "LATIN1", NULL },
+	{ "WINDOWS-1252", NULL }, { "ISO-8859-1", NULL }, { "LATIN1", NULL },
 	{ "ISO-8859-2", "ISO-8859-2" }, { "ISO-8859-3", "ISO-8859-3" },
 	{ "ISO-8859-4", "ISO-8859-4" }, { "ISO-8859-5", "ISO-8859-5" },
 	{ "ISO-8859-6", "ISO-8859-6" }, { "ISO-8859-7", "ISO-8859-7" },
@@ -41,20 +43,61 @@ static const struct charset {
 	{ "IBM855", "CP855" }, { "IBM866", "CP866" }, { "IBM865", "CP865" },
 	{ "MAC-CYRILLIC", "MAC-CYRILLIC" }, { "MAC-CENTRALEUROPE", "MAC-CENTRALEUROPE" },
 	{ "TIS-620", "CP874" }, { "VISCII", "VISCII" },
-	{ "SHIFT_JIS", "CP932" }, { "SHIFT-JIS", "CP932" }, { "SJIS", "CP932" },
+	{ "SHIFT_JIS", "CP932" }, { "SJIS", "CP932" },
 	{ "WINDOWS-31J", "CP932" }, { "EUC-JP", "EUC-JP" }, { "ISO-2022-JP", "ISO-2022-JP" },
 	{ "GB2312", "GB18030" }, { "GBK", "GB18030" }, { "GB18030", "GB18030" },
-	{ "HZ-GB-2312", "GB18030" }, { "BIG5", "BIG5-HKSCS" }, { "EUC-TW", "EUC-TW" },
-	{ "EUC-KR", "CP949" }, { "UHC", "CP949" }, { "KS_C_5601-1987", "CP949" },
+	{ "BIG5", "BIG5-HKSCS" }, { "EUC-TW", "EUC-TW" },
+	{ "EUC-KR", "CP949" }, { "UHC", "CP949" }, { "CP949", "CP949" }, { "KS_C_5601-1987", "CP949" },
 	{ "JOHAB", "JOHAB" },
 };
 
+/* "iso8859_1", "ISO-8859-1" and "Latin-1", "latin1" are the same names. */
+static bool same_name(const char *a, const char *b)
+{
+	for (;;) {
+		a += strspn(a, "-_");
+		b += strspn(b, "-_");
+		if (tolower((unsigned char)*a) != tolower((unsigned char)*b))
+			return false;
+		if (!*a)
+			return true;
+		a++;
+		b++;
+	}
+}
+
 static const struct charset *find_charset(const char *label)
 {
+	char windows[32];
+
+	if (!strncasecmp(label, "cp125", 5)) {
+		snprintf(windows, sizeof(windows), "WINDOWS-%.20s", label + 2);
+		label = windows;
+	}
 	for (size_t i = 0; i < ARRAY_LEN(charsets); i++)
-		if (!strcasecmp(charsets[i].label, label))
+		if (same_name(charsets[i].label, label))
 			return &charsets[i];
 	return NULL;
+}
+
+bool encode_declared(const void *bytes, size_t n, char name[32])
+{
+	const char *p = bytes, *end = p + MIN(n, (size_t)512), *c = p;
+	int lines = 0;
+	size_t k = 0;
+
+	for (c = p; c < end && lines < 2; c++)
+		lines += *c == '\n';
+	end = c;
+	c = end > p ? memmem(p, (size_t)(end - p), "coding", 6) : NULL;
+	if (!c || (c += 6) >= end || (*c != ':' && *c != '='))
+		return false;
+	for (c++; c < end && *c == ' '; c++)
+		;
+	while (c < end && k < 31 && (isalnum((unsigned char)*c) || strchr("-_.", *c)) && *c)
+		name[k++] = *c++;
+	name[k] = '\0';
+	return k > 0;
 }
 
 static void add_char(struct buf *out, uint32_t c)
@@ -333,12 +376,28 @@ static bool convert(struct buf *out, struct encoding *enc, const struct charset 
 	return false;		/* UTF-8 was tried before, UTF-16 and 32 by mark and zeros */
 }
 
-/* What uchardet makes of bytes that are not UTF-8, from the first one above 0x7f on. */
+/* Alphabets that share their letters with Windows-1252 and put others where it has accents. */
+static bool is_other_latin(const char *label)
+{
+	static const char *const list[] = {
+		"ISO-8859-2", "ISO-8859-3", "ISO-8859-4", "ISO-8859-9", "ISO-8859-10", "ISO-8859-13",
+		"ISO-8859-14", "ISO-8859-15", "ISO-8859-16", "WINDOWS-1250", "WINDOWS-1254",
+		"WINDOWS-1257", "WINDOWS-1258", "IBM852", "IBM865", "MAC-CENTRALEUROPE", "VISCII"
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(list); i++)
+		if (!strcmp(list[i], label))
+			return true;
+	return false;
+}
+
+/* What uchardet makes of bytes that are not UTF-8, from the first one above 0x7f on.  A handful of
+ * accents do not tell one Latin alphabet from another: then it is the common one. */
 static const struct charset *guess(const uint8_t *p, size_t n)
 {
 	const struct charset *cs = NULL;
 	uchardet_t u = uchardet_new();
-	size_t first = 0;
+	size_t first = 0, high = 0;
 
 	if (!u)
 		return NULL;
@@ -351,6 +410,10 @@ static const struct charset *guess(const uint8_t *p, size_t n)
 		cs = find_charset(uchardet_get_charset(u));
 	}
 	uchardet_delete(u);
+	for (size_t i = first; i < first + n && high < FEW_ACCENTS; i++)
+		high += p[i] >= 0x80;
+	if (cs && high < FEW_ACCENTS && is_other_latin(cs->label))
+		cs = NULL;
 	return cs;
 }
 

@@ -8,7 +8,8 @@
  *      blanks or ASCII letters are among them; anything else is binary
  *   4. UTF-8 with fewer bad bytes than a tenth of its good longer characters is text with damage,
  *      not another encoding: each bad byte becomes U+FFFD and the count is reported
- *   5. uchardet's answer, when iconv converts all with it but one byte in 512, or one in all
+ *   5. uchardet's answer, when iconv converts all with it but one byte in 512, or one in all; fewer
+ *      than eight accents are not enough to believe in another Latin alphabet than the next one
  *   6. Windows-1252 (the five bytes it leaves out become the C1 controls they are in Latin-1)
  * Binary, too, are bytes whose first 64 KiB hold more control characters than text does: three in
  * ten of well-formed UTF-8, one in twenty of anything else.
@@ -43,5 +44,9 @@ int encode_to_utf8(struct buf *out, struct encoding *enc, const void *bytes, siz
  * nobody knows, or bytes that contradict it, fall back to encode_to_utf8. */
 int encode_from(struct buf *out, struct encoding *enc, const char *name, const void *bytes,
 		size_t n, struct err *e);
+
+/* The encoding a text names in its first two lines, as editors and Python read it:
+ * "-*- coding: koi8-r -*-", "vim: set fileencoding=gbk".  False when there is none. */
+bool encode_declared(const void *bytes, size_t n, char name[32]);
 
 #endif

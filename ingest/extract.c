@@ -208,8 +208,12 @@ static int to_text(struct document *d, const char *charset, const void *bytes, s
 		   struct err *e)
 {
 	struct encoding enc;
-	int rc = encode_from(&d->text, &enc, charset, bytes, n, e);
+	char declared[32];
+	int rc;
 
+	if (!charset && encode_declared(bytes, n, declared))
+		charset = declared;
+	rc = encode_from(&d->text, &enc, charset, bytes, n, e);
 	if (rc)
 		return rc;
 	snprintf(d->encoding, sizeof(d->encoding), "%s", enc.name);

@@ -115,20 +115,32 @@ static const char *interpreter(const char *p, size_t n)
 	return "";
 }
 
+/* By ending: n_ext bytes at ext.  "C" is the one where case matters. */
+static const char *by_ending(const char *ext, size_t n_ext)
+{
+	if (n_ext == 1 && *ext == 'C')
+		return "C++";
+	for (size_t i = 0; i < ARRAY_LEN(by_ext); i++)
+		if (strlen(by_ext[i].ext) == n_ext && !strncasecmp(by_ext[i].ext, ext, n_ext))
+			return by_ext[i].language;
+	return "";
+}
+
 const char *extract_language(const char *name, const void *bytes, size_t n)
 {
-	const char *base = name_tail(name), *dot = strrchr(base, '.');
+	const char *base = name_tail(name), *dot = strrchr(base, '.'), *before, *language = "";
 
 	for (size_t i = 0; i < ARRAY_LEN(by_name); i++)
 		if (!strcmp(by_name[i].name, base))
 			return by_name[i].language;
-	if (dot && dot[1] && !strcmp(dot + 1, "C"))	/* the one ending where case matters */
-		return "C++";
-	if (dot)
-		for (size_t i = 0; i < ARRAY_LEN(by_ext); i++)
-			if (!strcasecmp(by_ext[i].ext, dot + 1))
-				return by_ext[i].language;
-	return interpreter(bytes, n);
+	if (dot && !strcmp(dot, ".in")) {	/* what configure fills in: "config.h.in" */
+		before = memrchr(base, '.', (size_t)(dot - base));
+		if (before)
+			language = by_ending(before + 1, (size_t)(dot - before - 1));
+	} else if (dot) {
+		language = by_ending(dot + 1, strlen(dot + 1));
+	}
+	return *language ? language : interpreter(bytes, n);
 }
 
 const char *language_ending(const char *language)

@@ -254,7 +254,7 @@ static bool on_line(void *ctx, json_t *j)
 static void plain_name(const char *name, const struct document *d, char *out, size_t size)
 {
 	const char *tail = name_tail(name), *ext = language_ending(d->language);
-	bool plain = strchr(tail, '.') != NULL || !*ext;
+	bool plain = (strchr(tail, '.') && !name_ends(tail, "in")) || !*ext;
 
 	for (const char *p = tail; *p && plain; p++)
 		plain = isalnum((unsigned char)*p) || strchr("._-+", *p);

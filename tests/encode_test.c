@@ -94,6 +94,8 @@ static void test_guessed(void)
 	back("ISO-8859-1", GERMAN, NULL);
 	back("WINDOWS-1252", "“Curly” — it’s €5. Größe: 3 mm, über 10 Stück.\n", NULL);
 	back("ISO-8859-1", "int x; /* naïve café */\n", NULL);
+	back("ISO-8859-1", "El niño comió una manzana mañana.\n", "WINDOWS-1252");
+	back("WINDOWS-1252", "It’s a test", NULL);
 	back("ISO-8859-1", "# Copyright © 2004\nprint('hello')\n", NULL);
 }
 
@@ -148,6 +150,7 @@ static void test_named(void)
 {
 	struct buf out = { 0 };
 	struct encoding enc;
+	char name[32];
 
 	ok(!encode_from(&out, &enc, "koi8-r", "\xe1\xe2\xe3", 3, NULL) && !strcmp(out.data, "АБЦ"),
 	   "a named encoding is believed");
@@ -156,6 +159,14 @@ static void test_named(void)
 	   "but not against well-formed UTF-8");
 	buf_clear(&out);
 	ok(!encode_from(&out, &enc, "../../x", "\xe4\xf6", 2, NULL) && out.len, "nor when unknown");
+	ok(encode_declared("#!/usr/bin/python\n# -*- coding: euc_jp -*-\n", 43, name) &&
+	   !strcmp(name, "euc_jp") && encode_declared("// vim: fileencoding=cp1251", 27, name) &&
+	   !strcmp(name, "cp1251"), "a text may name its encoding");
+	ok(!encode_declared("1\n2\ncoding: x", 13, name) && !encode_declared("coding", 6, name) &&
+	   !encode_declared("", 0, name), "in its first two lines");
+	buf_clear(&out);
+	ok(!encode_from(&out, &enc, "cp1251", "\xc0\xc1\xc2", 3, NULL) && !strcmp(out.data, "АБВ"),
+	   "by any of its names");
 	buf_release(&out);
 }
 

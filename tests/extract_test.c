@@ -177,6 +177,8 @@ static void test_detect(void)
 		   "%s is %s", pair[i].name, doc_kind_name(pair[i].kind));
 	ok(!strcmp(extract_language("x.C", "", 0), "C++") &&
 	   !strcmp(extract_language("x.c", "", 0), "C") &&
+	   !strcmp(extract_language("config.h.in", "", 0), "C") &&
+	   !strcmp(extract_language("x.in", "", 0), "") &&
 	   !strcmp(extract_language("x", "#!/usr/bin/env -S python3.11 -u\n", 32), "Python") &&
 	   !strcmp(extract_language("x.PY", "", 0), "Python") &&
 	   !strcmp(extract_language("notes", "", 0), ""), "languages by ending and by #! line");
