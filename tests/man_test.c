@@ -8,18 +8,19 @@
 #include "base/file.h"
 #include "tests/check.h"
 
-#include <ctype.h>
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char *srcdir;
 
+/* name: with its section, "folio.1" */
 static bool read_page(const char *name, struct buf *b)
 {
 	struct buf path = { 0 };
 	int rc;
 
-	buf_addf(&path, "%s/man/%s.1", srcdir, name);
+	buf_addf(&path, "%s/man/%s", srcdir, name);
 	rc = file_read(b, path.data, 1 << 20, NULL);
 	buf_release(&path);
 	return !rc;
@@ -111,7 +112,7 @@ static void test_command(const struct cmd *k)
 	struct buf page = { 0 };
 	char name[64], words[128];
 
-	snprintf(name, sizeof(name), "folio-%s", k->name);
+	snprintf(name, sizeof(name), "folio-%s.1", k->name);
 	if (!ok(read_page(name, &page), "%s has a page", name))
 		return;
 	snprintf(words, sizeof(words), ".Nd %s\n", k->summary);
@@ -130,6 +131,64 @@ static void test_command(const struct cmd *k)
 	buf_release(&page);
 }
 
+static void test_key(const struct buf *page, const char *key)
+{
+	char words[128];
+
+	snprintf(words, sizeof(words), ".It Cm %s\n", key);
+	ok(strstr(page->data, words) != NULL, "folio-config.5: has %s", key);
+}
+
+static void test_keys(const struct buf *page, const struct opt *t)
+{
+	for (const struct opt *o = t; o && o->kind != OPT_NONE; o++)
+		if (o->key)
+			test_key(page, o->key);
+}
+
+static void test_command_keys(const struct buf *page, const struct cmd *table)
+{
+	for (const struct cmd *k = table; k->name; k++) {
+		test_keys(page, k->opts);
+		if (k->sub)
+			test_command_keys(page, k->sub);
+	}
+}
+
+/* Every "folio.NAME/N" that a source of cmd/ prints is described. */
+static void test_schemas(const struct buf *page)
+{
+	struct buf dir = { 0 };
+	struct dirent *x;
+	DIR *d;
+
+	buf_addf(&dir, "%s/cmd", srcdir);
+	d = opendir(dir.data);
+	while (d && (x = readdir(d))) {
+		struct buf path = { 0 }, text = { 0 };
+		size_t n = strlen(x->d_name);
+
+		buf_addf(&path, "%s/%s", dir.data, x->d_name);
+		if (n > 2 && !strcmp(x->d_name + n - 2, ".c") &&
+		    !file_read(&text, path.data, 1 << 20, NULL))
+			for (const char *s = text.data; (s = strstr(s, "\"folio.")); s++) {
+				char words[80];
+				size_t len = strcspn(s + 1, "\\\" ");
+
+				if (len > 40 || s[1 + len] == ' ' || !memchr(s, '/', len))
+					continue;
+				snprintf(words, sizeof(words), ".It Cm %.*s\n", (int)len, s + 1);
+				ok(strstr(page->data, words) != NULL, "folio-json.5: has %.*s",
+				   (int)len, s + 1);
+			}
+		buf_release(&path);
+		buf_release(&text);
+	}
+	if (d)
+		closedir(d);
+	buf_release(&dir);
+}
+
 int main(void)
 {
 	struct buf page = { 0 };
@@ -137,7 +196,7 @@ int main(void)
 	srcdir = getenv("srcdir");
 	if (!srcdir)
 		srcdir = ".";
-	if (ok(read_page("folio", &page), "folio has a page")) {
+	if (ok(read_page("folio.1", &page), "folio has a page")) {
 		test_options(&page, global_opts, "folio");
 		test_nothing_else(&page, NULL, "folio");
 		for (const struct cmd *k = commands; k->name; k++) {
@@ -147,6 +206,15 @@ int main(void)
 			ok(strstr(page.data, see) != NULL, "folio: SEE ALSO has %s", k->name);
 		}
 	}
+	buf_release(&page);
+	if (ok(read_page("folio-config.5", &page), "the configuration has a page")) {
+		test_key(&page, "core.model");
+		test_keys(&page, global_opts);
+		test_command_keys(&page, commands);
+	}
+	buf_release(&page);
+	if (ok(read_page("folio-json.5", &page), "JSON has a page"))
+		test_schemas(&page);
 	buf_release(&page);
 	for (const struct cmd *k = commands; k->name; k++)
 		test_command(k);
