@@ -179,9 +179,24 @@ int spanidx_parse(struct spanidx *out, const void *data, size_t n, const struct 
 		return corrupt(e, "impossible shape");
 	if (p.bytes != h->bytes || p.pair_bytes != h->pair_bytes)
 		return corrupt(e, "its sizes contradict its shape");
+	return spanidx_parse_again(out, data, profile, e);
+}
+
+int spanidx_parse_again(struct spanidx *out, const void *data, const struct id *profile,
+			struct err *e)
+{
+	const struct spanidx_head *h = data;
+	int rc;
+
+	*out = (struct spanidx){ 0 };
 	if (profile && !id_eq(profile, &h->profile))
 		return err_set(e, ERR_MISMATCH, "a span index was made for another profile");
-	*out = (struct spanidx){ .plan = p, .span = h->span, .profile = h->profile, .data = data };
+	rc = spanidx_plan_init(&out->plan, h->n_token, h->n_pair, h->head_dim, e);
+	if (rc)
+		return rc;
+	out->span = h->span;
+	out->profile = h->profile;
+	out->data = data;
 	return 0;
 }
 

@@ -69,6 +69,10 @@ struct spanidx {
 int spanidx_parse(struct spanidx *out, const void *data, size_t n, const struct id *profile,
 		  struct err *e);
 
+/* The same for bytes that spanidx_parse() found good before: only the profile is looked at. */
+int spanidx_parse_again(struct spanidx *out, const void *data, const struct id *profile,
+			struct err *e);
+
 /* Keys of one pair: codes [n_token][head_dim] and f16 steps [n_token], borrowed. */
 void spanidx_get(const struct spanidx *s, uint32_t pair, const int8_t **code,
 		 const uint16_t **step);

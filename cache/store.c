@@ -155,14 +155,16 @@ void kv_store_drop(struct kv_store *st, uint32_t number)
 
 /* ---- writing ---- */
 
+#define N_KIND 4		/* by enum segment_kind; 0 is not used */
+
 struct kv_writer {
 	struct kv_store       *st;
 	uint64_t               capacity;
 	kv_number_fn          *number_fn;
 	void                  *ctx;
-	uint32_t               number;		/* of the open files */
-	struct segment_writer *kv, *sk;		/* NULL: none yet */
-	bool                   dirty;		/* records since the last sync */
+	uint32_t               number;		/* of the open files; 0: none yet */
+	struct segment_writer *file[N_KIND];	/* made when they are first needed */
+	bool                   dirty[N_KIND];	/* records since the last sync */
 };
 
 int kv_writer_new(struct kv_writer **out, struct kv_store *st, uint64_t capacity, kv_number_fn *fn,
@@ -183,112 +185,143 @@ int kv_writer_new(struct kv_writer **out, struct kv_store *st, uint64_t capacity
 /* Close the files; the next record begins new ones. */
 static void let_go(struct kv_writer *w)
 {
-	segment_writer_close(w->kv);
-	segment_writer_close(w->sk);
-	w->kv = w->sk = NULL;
-	w->dirty = false;
+	for (int k = 0; k < N_KIND; k++) {
+		segment_writer_close(w->file[k]);
+		w->file[k] = NULL;
+		w->dirty[k] = false;
+	}
+	w->number = 0;
 }
 
-static int create(struct kv_writer *w, enum segment_kind kind, size_t need,
-		  struct segment_writer **out, struct err *e)
+static int roll_over(struct kv_writer *w, struct err *e)
+{
+	int rc = kv_writer_sync(w, e);
+
+	if (!rc)
+		let_go(w);
+	return rc;
+}
+
+static int create(struct kv_writer *w, enum segment_kind kind, size_t need, struct err *e)
 {
 	char *path = kv_store_path(w->st, kind, w->number);
 	int rc;
 
 	if (!path)
 		return err_nomem(e);
-	rc = segment_create(out, path, kind, MAX(w->capacity, SEGMENT_HEAD_BYTES + (uint64_t)need),
-			    e);
+	rc = segment_create(&w->file[kind], path, kind,
+			    MAX(w->capacity, SEGMENT_HEAD_BYTES + (uint64_t)need), e);
 	free(path);
 	return rc;
 }
 
-/* Append to the open files; ERR_NOTFOUND when there are none, or one of them has no room. */
-static int append(struct kv_writer *w, const void *image, size_t n, const void *sketch,
-		  size_t sketch_n, struct kv_ref *ref, struct err *e)
+/* Have a file of this kind open.  One of the number may be there already, left by a crash between
+ * its making and the commit that would have remembered the number: then the next number is
+ * taken. */
+static int open_kind(struct kv_writer *w, enum segment_kind kind, size_t need, struct err *e)
 {
-	int rc;
-
-	if (!w->kv)
-		return ERR_NOTFOUND;
-	*ref = (struct kv_ref){ .number = w->number, .bytes = n };
-	if (sketch && !w->sk) {
-		rc = create(w, SEGMENT_SKETCH, sketch_n, &w->sk, e);
-		if (rc)
-			return rc;
-	}
-	/* The sketch first: when there is no room for it, no extent lies in the file for
-	 * nothing. */
-	if (sketch) {
-		rc = segment_append(w->sk, sketch, sketch_n, &ref->sketch_off, e);
-		if (rc)
-			return rc;
-	}
-	return segment_append(w->kv, image, n, &ref->off, e);
-}
-
-/* A file of the new number may be there, left by a crash between its making and the commit that
- * would have remembered the number: then the next number is asked for. */
-static int roll_over(struct kv_writer *w, size_t need, struct err *e)
-{
-	int rc = 0;
-
-	if (w->dirty)
-		rc = kv_writer_sync(w, e);
-	if (rc)
-		return rc;
-	let_go(w);
 	for (int i = 0; i < 1000; i++) {
 		struct err exists = { 0 };
+		int rc = 0;
 
-		rc = w->number_fn(w->ctx, &w->number, e);
+		if (w->file[kind])
+			return 0;
+		if (!w->number)
+			rc = w->number_fn(w->ctx, &w->number, e);
 		if (rc)
 			return rc;
-		rc = create(w, SEGMENT_KV, need, &w->kv, &exists);
-		if (rc != ERR_INVALID) {
-			if (rc && e)
+		rc = create(w, kind, need, &exists);
+		if (rc && rc != ERR_INVALID) {
+			if (e)
 				*e = exists;
 			return rc;
 		}
+		if (rc && (rc = roll_over(w, e)))
+			return rc;
 	}
 	return err_set(e, ERR_IO, "a thousand numbers for a new segment are all taken");
+}
+
+struct record {
+	enum segment_kind kind;
+	const void       *p;
+	size_t            n;
+	uint64_t          off;		/* out */
+};
+
+/* Append records to files of one number.  ERR_NOTFOUND: one has no room, go to the next number. */
+static int append_here(struct kv_writer *w, struct record *rec, int n, struct err *e)
+{
+	uint32_t number;
+	int rc = 0;
+
+	do {
+		number = w->number;
+		for (int i = 0; !rc && i < n; i++)
+			rc = open_kind(w, rec[i].kind, rec[i].n, e);
+	} while (!rc && number != w->number);
+	for (int i = 0; !rc && i < n; i++) {
+		rc = segment_append(w->file[rec[i].kind], rec[i].p, rec[i].n, &rec[i].off, e);
+		w->dirty[rec[i].kind] |= !rc;
+	}
+	return rc;
+}
+
+static int append(struct kv_writer *w, struct record *rec, int n, struct err *e)
+{
+	struct err first = { 0 };
+	int rc = append_here(w, rec, n, &first);
+
+	if (rc == ERR_NOTFOUND) {
+		rc = roll_over(w, e);
+		if (!rc)
+			rc = append_here(w, rec, n, e);
+	} else if (rc && e) {
+		*e = first;
+	}
+	if (rc && rc != ERR_FULL)
+		let_go(w);
+	return rc == ERR_NOTFOUND ? ERR_INVALID : rc;
 }
 
 int kv_writer_add(struct kv_writer *w, const void *image, size_t n, const void *sketch,
 		  size_t sketch_n, struct kv_ref *ref, struct err *e)
 {
-	struct err first = { 0 };
-	int rc = append(w, image, n, sketch, sketch_n, ref, &first);
+	/* The sketch first: when there is no room for it, no extent lies there for nothing. */
+	struct record rec[2] = { { .kind = SEGMENT_SKETCH, .p = sketch, .n = sketch_n },
+				 { .kind = SEGMENT_KV, .p = image, .n = n } };
+	int rc = append(w, sketch ? rec : rec + 1, sketch ? 2 : 1, e);
 
-	if (rc == ERR_NOTFOUND) {
-		rc = roll_over(w, n, e);
-		if (!rc)
-			rc = append(w, image, n, sketch, sketch_n, ref, e);
-	} else if (rc && e) {
-		*e = first;
-	}
-	if (rc) {
-		*ref = (struct kv_ref){ 0 };
-		if (rc != ERR_FULL)
-			let_go(w);
-		return rc == ERR_NOTFOUND ? ERR_INVALID : rc;
-	}
-	w->dirty = true;
-	return 0;
+	*ref = (struct kv_ref){ 0 };
+	if (!rc)
+		*ref = (struct kv_ref){ .number = w->number, .off = rec[1].off, .bytes = n,
+					.sketch_off = sketch ? rec[0].off : 0 };
+	return rc;
+}
+
+int kv_writer_add_part(struct kv_writer *w, const void *part, size_t n, struct part_ref *ref,
+		       struct err *e)
+{
+	struct record rec = { .kind = SEGMENT_SPANIDX, .p = part, .n = n };
+	int rc = append(w, &rec, 1, e);
+
+	*ref = (struct part_ref){ 0 };
+	if (!rc)
+		*ref = (struct part_ref){ .number = w->number, .off = rec.off, .bytes = n };
+	return rc;
 }
 
 int kv_writer_sync(struct kv_writer *w, struct err *e)
 {
 	int rc = 0;
 
-	if (!w->dirty)
-		return 0;
-	rc = segment_sync(w->kv, e);
-	if (!rc && w->sk)
-		rc = segment_sync(w->sk, e);
+	for (int k = 0; !rc && k < N_KIND; k++) {
+		if (w->dirty[k])
+			rc = segment_sync(w->file[k], e);
+		w->dirty[k] = false;
+	}
 	if (rc)
 		let_go(w);
-	w->dirty = false;
 	return rc;
 }
 

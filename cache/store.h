@@ -15,7 +15,8 @@
  * twice, so two writers never share a file, and appending and syncing need no lock; only the commit
  * does.
  *
- *     kv_writer_add(w, build, sketch, n, &ref, e)     as often as there are spans
+ *     kv_writer_add(w, image, n, sketch, m, &ref, e)  as often as there are spans
+ *     kv_writer_add_part(w, part, n, &part_ref, e)    where the model has retrieval heads
  *     kv_writer_sync(w, e)                            fdatasync of every file it touched
  *     cat_begin ... cat_commit                        now it is visible
  *
@@ -35,6 +36,12 @@ struct kv_ref {
 	uint32_t number;	/* of the files, from 1 */
 	uint64_t off, bytes;	/* in the .kv file */
 	uint64_t sketch_off;	/* in the .sk file; 0: there is none */
+};
+
+/* Where a part of the span index lies. */
+struct part_ref {
+	uint32_t number;	/* of the .si file; 0: there is none */
+	uint64_t off, bytes;
 };
 
 struct kv_store;
@@ -72,6 +79,10 @@ int kv_writer_new(struct kv_writer **out, struct kv_store *st, uint64_t capacity
  * numbers. */
 int kv_writer_add(struct kv_writer *w, const void *image, size_t n, const void *sketch,
 		  size_t sketch_n, struct kv_ref *ref, struct err *e);
+/* Append one part of the span index (spanidx.h), with its extent or, when a model is calibrated
+ * anew, alone.  Errors and commit as above. */
+int kv_writer_add_part(struct kv_writer *w, const void *part, size_t n, struct part_ref *ref,
+		       struct err *e);
 int kv_writer_sync(struct kv_writer *w, struct err *e);
 void kv_writer_free(struct kv_writer *w);
 

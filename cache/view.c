@@ -101,8 +101,9 @@ int view_new(struct view **out, struct kv_store *st, const struct kv_geom *g,
 	v->direct = exceeds_memory(v->bytes);
 	v->strip_ok = calloc(v->strip_base[v->n] / 8 + 1, 1);
 	v->head_ok = calloc(v->n / 8 + 1, 1);
+	v->part_ok = calloc(v->n / 8 + 1, 1);
 	v->sketch_ok = calloc(v->n * (g->n_far_layer + 1ull) / 8 + 1, 1);
-	if (!v->strip_ok || !v->head_ok || !v->sketch_ok) {
+	if (!v->strip_ok || !v->head_ok || !v->part_ok || !v->sketch_ok) {
 		rc = err_nomem(e);
 		goto fail;
 	}
@@ -123,6 +124,7 @@ void view_free(struct view *v)
 	free(v->strip_base);
 	free((void *)v->strip_ok);
 	free((void *)v->head_ok);
+	free((void *)v->part_ok);
 	free((void *)v->sketch_ok);
 	free(v->disk_order);
 	free(v);
@@ -260,6 +262,38 @@ int view_sketch(struct view *v, size_t extent, uint32_t layer, struct sketch *ou
 	return 0;
 }
 
+int view_part(struct view *v, size_t extent, const struct id *profile, struct spanidx *out,
+	      struct err *e)
+{
+	const struct view_entry *x = &v->entry[extent];
+	const struct part_ref *ref = &x->part;
+	struct segment *seg;
+	const uint8_t *data;
+	uint64_t end;
+	int rc;
+
+	*out = (struct spanidx){ 0 };
+	if (!ref->number)
+		return err_set(e, ERR_NOTFOUND, "a span has no part in the span index");
+	if (u64_add(ref->off, ref->bytes, &end) || ref->off % SEGMENT_RECORD)
+		return err_set(e, ERR_CORRUPT, "the catalog places an index part at %llu of file %u",
+			       (unsigned long long)ref->off, ref->number);
+	rc = kv_store_segment(v->st, SEGMENT_SPANIDX, ref->number, end, &seg, e);
+	if (!rc)
+		rc = segment_borrow(seg, ref->off, ref->bytes, &data, e);
+	if (!rc)
+		rc = view_bit(v->part_ok, extent) ? spanidx_parse_again(out, data, profile, e)
+						  : spanidx_parse(out, data, ref->bytes, profile, e);
+	if (rc)
+		return rc;
+	if (!id_eq(&out->span, &x->span) || out->plan.n_token != x->n_token ||
+	    out->plan.head_dim != v->geom.head_dim)
+		return err_set(e, ERR_CORRUPT, "at %llu of '%s' lies another part than the catalog "
+			       "says", (unsigned long long)ref->off, segment_path(seg));
+	view_set_bit(v->part_ok, extent);
+	return 0;
+}
+
 int view_check_mapped(struct view *v, uint32_t extent, const struct extent_plan *p, uint32_t layer,
 		      uint32_t page, const uint8_t *strip, struct err *e)
 {
@@ -276,18 +310,14 @@ int view_check_mapped(struct view *v, uint32_t extent, const struct extent_plan 
 
 int view_intact(const struct view *v, struct err *e)
 {
-	uint32_t last = 0;
-
 	if (!guard_total())
 		return 0;
 	for (size_t i = 0; i < v->n; i++) {
 		uint32_t number = v->entry[i].kv.number;
 
-		if (number == last)
-			continue;
-		last = number;
 		if (kv_store_damaged(v->st, SEGMENT_KV, number) ||
-		    kv_store_damaged(v->st, SEGMENT_SKETCH, number))
+		    kv_store_damaged(v->st, SEGMENT_SKETCH, number) ||
+		    kv_store_damaged(v->st, SEGMENT_SPANIDX, v->entry[i].part.number))
 			return err_set(e, ERR_CORRUPT,
 				       "the disk could not deliver a part of segment %u", number);
 	}

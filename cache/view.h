@@ -28,12 +28,14 @@
 
 #include "cache/extent.h"
 #include "cache/sketch.h"
+#include "cache/spanidx.h"
 #include "cache/store.h"
 
 /* What the catalog gives for each mounted span. */
 struct view_entry {
 	struct id span;
 	struct kv_ref kv;
+	struct part_ref part;		/* of the span index; number 0: none, or not wanted */
 	uint32_t n_token;
 	uint8_t type;			/* enum kv_type, as wanted when it was encoded */
 	uint64_t user;			/* the caller's own, e.g. the catalog's row */
@@ -67,6 +69,11 @@ int view_extent(struct view *v, size_t extent, struct extent *out, struct err *e
 /* The sketch of an extent (checked once per view), and that one of its layers is whole (checked
  * once per view and layer).  ERR_NOTFOUND: it has none.  Borrowed until the store closes. */
 int view_sketch(struct view *v, size_t extent, uint32_t layer, struct sketch *out, struct err *e);
+
+/* An extent's part of the span index (all of it checked, once per view).  ERR_NOTFOUND: it has
+ * none; ERR_MISMATCH: it was made for another profile.  Borrowed until the store closes. */
+int view_part(struct view *v, size_t extent, const struct id *profile, struct spanidx *out,
+	      struct err *e);
 
 enum view_io {
 	VIEW_IO_AUTO,		/* as described above */

@@ -19,6 +19,7 @@ struct view {
 	bool               direct;	/* larger than half of the machine's memory */
 	_Atomic uint8_t   *strip_ok;	/* bitmaps: what was found good */
 	_Atomic uint8_t   *head_ok;
+	_Atomic uint8_t   *part_ok;
 	_Atomic uint8_t   *sketch_ok;	/* [n][n_far_layer + 1]: the head, then layers */
 	pthread_mutex_t    lock;	/* for disk_order */
 	uint32_t          *disk_order;

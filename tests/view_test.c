@@ -26,8 +26,35 @@ static int next_number(void *ctx, uint32_t *number, struct err *e)
 	return 0;
 }
 
+static const struct spanidx_pair pair[] = { { 2, 1 }, { 0, 0 } };
+static const struct id profile = { { 4 } };
+
+/* The sketch and the index part of an extent, both derived from its pages; free() them. */
+static void derive(const void *image, size_t n, void **sketch, size_t *sketch_n, void **part,
+		   size_t *part_n, struct err *e)
+{
+	struct sketch_plan sp;
+	struct spanidx_plan ip;
+	struct extent x;
+
+	if (extent_parse(&x, image, n, e) || sketch_plan_init(&sp, &geom, x.plan.n_token, e) ||
+	    spanidx_plan_init(&ip, x.plan.n_token, 2, geom.head_dim, e))
+		ok(0, "plans: %s", e->msg);
+	*sketch_n = sp.bytes;
+	*part_n = ip.bytes;
+	*sketch = aligned_alloc(64, sp.bytes);
+	*part = aligned_alloc(64, ip.bytes);
+	memset(*sketch, 0, sp.bytes);
+	memset(*part, 0, ip.bytes);
+	if (sketch_from_extent(&sp, &x, *sketch, e) ||
+	    spanidx_from_extent(&ip, &x, pair, &profile, *part, e))
+		ok(0, "derived: %s", e->msg);
+}
+
 static void write_all(struct kv_store *st, struct err *e)
 {
+	void *sketch, *part;
+	size_t sketch_n, part_n;
 	struct kv_writer *w;
 
 	/* Small files: some spans get one of their own. */
@@ -42,8 +69,13 @@ static void write_all(struct kv_store *st, struct err *e)
 		entry[i] = (struct view_entry){ .span = extent_build_span(built[i]),
 						.n_token = len[i], .user = (uint64_t)i,
 						.type = (uint8_t)extent_build_plan(built[i])->type };
-		if (kv_writer_add(w, image, n, NULL, 0, &entry[i].kv, e))
+		/* Some have a sketch and a part, some have not. */
+		derive(image, n, &sketch, &sketch_n, &part, &part_n, e);
+		if (kv_writer_add(w, image, n, i % 4 ? sketch : NULL, sketch_n, &entry[i].kv, e) ||
+		    (i % 5 && kv_writer_add_part(w, part, part_n, &entry[i].part, e)))
 			ok(0, "a span is written: %s", e->msg);
+		free(sketch);
+		free(part);
 	}
 	if (kv_writer_sync(w, e))
 		ok(0, "spans are synced: %s", e->msg);
@@ -325,6 +357,51 @@ static void test_damage(struct kv_store *st)
 	flip(st, &entry[8].kv, 130);
 }
 
+static void test_derived(struct kv_store *st)
+{
+	struct id other = { { 1 } };
+	struct sketch sk;
+	struct spanidx si;
+	struct view *v;
+	struct err e;
+	int bad = 0, mixed;
+
+	view_new(&v, st, &geom, entry, N, NULL);
+	for (int round = 0; round < 2; round++)
+		for (size_t i = 0; i < N; i++) {
+			size_t which = view_get(v, i)->user;
+
+			for (uint32_t l = 0; l < 3; l++) {
+				int rc = view_sketch(v, i, l, &sk, &e);
+
+				bad += rc != (which % 4 ? 0 : ERR_NOTFOUND);
+				bad += !rc && (sk.plan.n_token != len[which] ||
+					       !id_eq(&sk.span, &entry[which].span));
+			}
+			if (view_part(v, i, &profile, &si, &e) != (which % 5 ? 0 : ERR_NOTFOUND))
+				bad++;
+			else if (which % 5)
+				bad += si.plan.n_token != len[which] || si.plan.n_pair != 2 ||
+				       view_part(v, i, &other, &si, &e) != ERR_MISMATCH;
+		}
+	ok(!bad, "sketches and index parts come with the spans that have them");
+	view_free(v);
+	/* Two spans of one shape: only what the bytes say about themselves tells them apart. */
+	{
+		struct view_entry x = entry[11];
+
+		x.kv.sketch_off = entry[17].kv.sketch_off;
+		x.kv.number = entry[17].kv.number;
+		x.part = entry[17].part;
+		x.kv.bytes = entry[11].kv.bytes;
+		view_new(&v, st, &geom, &x, 1, &e);
+		mixed = view_sketch(v, 0, 0, &sk, &e) == ERR_CORRUPT &&
+			view_part(v, 0, &profile, &si, &e) == ERR_CORRUPT;
+		view_free(v);
+	}
+	ok(mixed, "those of another span are damage");
+}
+
 static void test_wrong_place(struct kv_store *st)
 {
 	struct view_entry other = entry[10];	/* 64 tokens, as 11: the same plan */
@@ -457,6 +534,7 @@ int main(void)
 	test_threads(st);
 	test_beside_writer(st);
 	test_damage(st);
+	test_derived(st);
 	test_wrong_place(st);
 	view_free(v);
 	test_cut(st);
