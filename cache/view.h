@@ -6,11 +6,12 @@
  * strips of some extents in one far layer) or a gather (chosen strips), and takes tiles one by one
  * while the next reads are in flight.
  *
- * HOW BYTES COME.  A run of strips that is in the page cache (mincore) is used in place, through
- * the mapping.  What is not is read through the ring: O_DIRECT when the mounted extents are larger
- * than half of the machine's memory (they would only push each other out), otherwise into the page
- * cache as well, for the next question.  Bare page faults are never used for cold bytes: measured
- * at 12-59 MiB/s against 670 and more through the ring.
+ * HOW BYTES COME.  A run of strips that is in the page cache (mincore) is used in place, through the
+ * mapping.  Of what is not, a gather reads its strips through the ring; a scan asks for its long runs
+ * ahead of time (madvise through the ring) and uses them in the mapping.  When the mounted extents
+ * are larger than half of the machine's memory, both read with O_DIRECT into buffers instead: they
+ * would only push each other out of the page cache.  Bare page faults are never used for cold bytes:
+ * measured at 12-59 MiB/s against 670 and more through the ring.
  *
  * INVARIANTS
  *   (1) A tile was checked (extent_check_strip) before it is handed out: mapped strips the first

@@ -212,6 +212,18 @@ static bool resident(const uint8_t *from, size_t n)
 	return true;
 }
 
+/* Will the unit be used in the mapping?  What is cold there needs advice first: for the long runs of a
+ * scan that is as fast as reading, and saves the copy; for single strips it is four times slower. */
+static bool use_mapping(const struct view_reader *r, const uint8_t *from, size_t n, bool *advise)
+{
+	*advise = false;
+	if (r->io == VIEW_IO_AUTO && resident(from, n))
+		return true;
+	*advise = r->io == VIEW_IO_MMAP ||
+		  (r->io == VIEW_IO_AUTO && !r->ref && !r->v->direct);
+	return *advise;
+}
+
 /* Decide how the unit comes, and set it going. */
 static int start(struct view_reader *r, unsigned slot, struct err *e)
 {
@@ -220,6 +232,7 @@ static int start(struct view_reader *r, unsigned slot, struct err *e)
 	const struct view_entry *x = &r->v->entry[u->extent];
 	const uint8_t *map;
 	uint32_t align = 4096;
+	bool advise;
 	int fd, rc;
 
 	rc = kv_store_segment(r->v->st, SEGMENT_KV, x->kv.number, x->kv.off + x->kv.bytes, &u->seg, e);
@@ -227,11 +240,10 @@ static int start(struct view_reader *r, unsigned slot, struct err *e)
 		rc = segment_borrow(u->seg, u->off, u->bytes, &map, e);
 	if (rc)
 		return rc;
-	if (r->io == VIEW_IO_MMAP || (r->io == VIEW_IO_AUTO &&
-				      resident(map - (u->off - from), to - from))) {
+	if (use_mapping(r, map - (u->off - from), to - from, &advise)) {
 		u->mapped = true;
 		u->data = map;
-		if (r->io == VIEW_IO_MMAP && ring_busy(r->ring) < MAX_UNIT)
+		if (advise && ring_busy(r->ring) < MAX_UNIT)
 			(void)ring_madvise(r->ring, map - (u->off - from), to - from, MADV_WILLNEED,
 					   ADVICE, NULL);
 		r->stats.bytes_mapped += u->bytes;
