@@ -340,6 +340,7 @@ static void print_sources(struct ask *s)
 			 a->n_unsupported == 1 ? "" : "s", o->strict ? ", left out" : "");
 	if (b.data)
 		fwrite(b.data, 1, b.len, stdout);
+	fflush(stdout);
 	buf_release(&b);
 	note(s->c, "attended %llu of %llu tokens in %zu passages chosen by full text, isolated%s",
 	     (unsigned long long)a->attended, (unsigned long long)n_tokens(s), a->n_span,
