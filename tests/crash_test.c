@@ -113,7 +113,9 @@ static int put_step(struct work *w, int step, const struct cat_blob *blob, const
 	en.path_n = (size_t)snprintf(path, sizeof(path), "file%d", step);
 	en.path = path;
 	rc = cat_put_source(w->c, "x", "dir", "/x", &src, &e);
-	if (!rc && cat_snapshot_open(w->c, src, &snap, NULL))
+	if (!rc)
+		rc = cat_snapshot_open(w->c, src, &snap, &e);
+	if (rc == ERR_NOTFOUND)
 		rc = cat_snapshot_begin(w->c, src, "", 0, &snap, &e);
 	if (!rc)
 		rc = cat_put_text(w->c, blob, &doc, NULL, &e);
@@ -445,7 +447,9 @@ static struct outcome one(const char *dir, enum fault_mode mode, long at, int wh
 		close(fd[0]);
 		close(rfd[0]);
 		told = fd[1];
-		fault_arm(mode, at, when, error, power, seed);
+		fault_arm(mode, mode == FAULT_ALLOC ? -1 : at, when, error, power, seed);
+		if (mode == FAULT_ALLOC)
+			fault.alloc_at = at;
 		result.code = work(dir, last);
 		result.hit = fault.hit;
 		fault.armed = false;
@@ -499,6 +503,33 @@ static void sweep(const char *name, enum fault_mode mode, int error, bool power,
 		ok(full > 0, "a full disk is ERR_FULL (%d times)", full);
 }
 
+#ifndef FAULT_NO_ALLOC
+/* Memory runs out once, at one allocation after the other. */
+static void allocations(long n_try)
+{
+	long total, n = 0, bad = 0, stopped = 0;
+	const char *dir = temp_path("alloc");
+
+	fault_arm(FAULT_NONE, 0, 0, 0, false, 0);
+	fault.alloc_at = -1;
+	work(dir, N_STEP);
+	total = fault.alloc_n;
+	fault_arm(FAULT_NONE, 0, 0, 0, false, 0);
+	temp_clear(dir);
+	for (long at = 1; at <= total; at += total / n_try + 1, n++) {
+		struct outcome o = one(dir, FAULT_ALLOC, at, 0, 0, false, 1, N_STEP, 0);
+
+		bad += !o.good;
+		stopped += o.code != 0;
+		temp_clear(dir);
+	}
+	ok(!bad && stopped > n / 2,
+	   "memory runs out at %ld of %ld allocations: %ld end in an error, %ld"
+	   " bad",
+	   n, total, stopped, bad);
+}
+#endif
+
 static void random_kills(long n)
 {
 	unsigned seed = 20;
@@ -546,6 +577,9 @@ int main(int argc, char **argv)
 	sweep("power lost after a call", FAULT_KILL, 0, true, 2, stride);
 	sweep("a call fails with EIO", FAULT_FAIL, EIO, false, 0, stride);
 	sweep("a write fails halfway with ENOSPC", FAULT_FAIL, ENOSPC, false, 1, stride);
+#ifndef FAULT_NO_ALLOC
+	allocations(stride > 1 ? 40 : 2000);
+#endif
 	random_kills(n);
 	return done();
 }

@@ -5,6 +5,7 @@
  *
  *   FAULT_KILL   the process ends there: before the call, after half of a write, or after the call
  *   FAULT_FAIL   the call fails with fault.error and does nothing; for a write, after half of it
+ *   FAULT_ALLOC  (not these calls:) the allocation fault.alloc_at gives NULL
  *
  * POWER.  A process that is killed loses nothing of what it wrote: the kernel still has it.  With
  * fault.power every write also keeps what stood there before, until its file is synced; when the
@@ -15,7 +16,6 @@
 #ifndef TESTS_FAULT_H
 #define TESTS_FAULT_H
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -31,7 +31,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum fault_mode { FAULT_NONE, FAULT_KILL, FAULT_FAIL };
+enum fault_mode { FAULT_NONE, FAULT_KILL, FAULT_FAIL, FAULT_ALLOC };
 
 static struct {
 	enum fault_mode mode;
@@ -42,6 +42,7 @@ static struct {
 	long     at;
 	long     n;			/* calls seen */
 	bool     hit;
+	long     alloc_at, alloc_n;	/* the allocation that fails, and how many there were */
 } fault;
 
 struct fault_undo {
@@ -56,11 +57,6 @@ struct fault_undo {
 };
 
 static struct fault_undo *fault_log;
-
-#define FAULT_REAL(name) \
-	static __typeof__(name) *real; \
-	if (!real) \
-		real = (__typeof__(name) *)dlsym(RTLD_NEXT, #name)
 
 static bool fault_regular(int fd, struct stat *st)
 {
@@ -178,6 +174,42 @@ static void fault_synced(int fd)
 		fault_forget(fault_in_folder, path);
 	}
 }
+
+/* ---- Memory: sanitizers bring an allocator of their own, then nothing fails ---------------------
+ */
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define FAULT_NO_ALLOC 1
+#else
+void *__libc_malloc(size_t n);
+void *__libc_calloc(size_t a, size_t b);
+void *__libc_realloc(void *p, size_t n);
+
+static bool fault_no_memory(void)
+{
+	if (!fault.armed || !fault.alloc_at ||
+	    __atomic_add_fetch(&fault.alloc_n, 1, 0) != fault.alloc_at)
+		return false;
+	fault.hit = true;
+	errno = ENOMEM;
+	return true;
+}
+
+void *malloc(size_t n)
+{
+	return fault_no_memory() ? NULL : __libc_malloc(n);
+}
+
+void *calloc(size_t a, size_t b)
+{
+	return fault_no_memory() ? NULL : __libc_calloc(a, b);
+}
+
+void *realloc(void *p, size_t n)
+{
+	return fault_no_memory() ? NULL : __libc_realloc(p, n);
+}
+#endif
 
 /* ---- libc, seen from here -------------------------------------------------------------------- */
 
@@ -378,6 +410,7 @@ __attribute__((unused)) static void fault_arm(enum fault_mode mode, long at, int
 	fault.power = power;
 	fault.seed = seed;
 	fault.n = 0;
+	fault.alloc_at = fault.alloc_n = 0;
 	fault.hit = false;
 	fault.armed = true;
 }
