@@ -7,9 +7,7 @@
 #include "cache/library.h"
 #include "cache/search.h"
 #include "ingest/pipeline.h"
-#include "ingest/spans.h"
 #include "tests/check.h"
-#include "tests/tok_make.h"
 
 #include <ftw.h>
 #include <string.h>
@@ -340,118 +338,6 @@ static void test_questions(void)
 	buf_release(&said);
 }
 
-/* --- the seam to the encode stage --- */
-
-static struct tok *open_tok(void)
-{
-	struct tok_make m = { .pre = "smollm" };
-	struct buf b = { 0 }, merges = { 0 };
-	struct gguf *g = NULL;
-	struct tok *t = NULL;
-
-	tok_make_merges(&merges);
-	tok_make(&b, &m, merges.data, merges.len);
-	if (gguf_open_mem(&g, "mem.gguf", (uint8_t *)b.data, b.len, &e) || tok_open(&t, g, &e))
-		printf("# %s\n", e.msg);
-	gguf_close(g);
-	buf_release(&b);
-	buf_release(&merges);
-	return t;
-}
-
-struct got {
-	struct library *lib;
-	struct tok     *tok;
-	size_t   n_doc, n_batch, n_span;
-	uint64_t n_token, last_bytes, total_bytes;
-	bool     whole;		/* spans give the text back */
-	int64_t  doc[64];
-	int      fail_at;
-};
-
-static int take_spans(void *ctx, const struct doc_spans *d, size_t n, const struct spans_progress *p,
-		      struct err *ce)
-{
-	struct got *g = ctx;
-	struct buf text = { 0 }, back = { 0 };
-	size_t i, k, t;
-
-	for (i = 0; i < n; i++) {
-		uint64_t at = 0;
-
-		buf_clear(&text);
-		buf_clear(&back);
-		if (cat_text(lib_catalog(g->lib), d[i].document, &text, ce))
-			g->whole = false;
-		for (k = 0; k < d[i].n_span; k++) {
-			g->whole &= d[i].span[k].start == at;
-			at = d[i].span[k].end;
-			for (t = 0; t < d[i].span[k].n_token; t++)
-				tok_piece(g->tok, d[i].span[k].token[t], true, &back);
-			g->n_span++;
-		}
-		g->whole &= at == text.len && back.len == text.len &&
-			    (!text.len || !memcmp(back.data, text.data, text.len));
-		g->n_token += d[i].n_token;
-		if (g->n_doc < ARRAY_LEN(g->doc))
-			g->doc[g->n_doc++] = d[i].document;
-	}
-	g->last_bytes = p->bytes;
-	g->total_bytes = p->total_bytes;
-	buf_release(&text);
-	buf_release(&back);
-	return (int)++g->n_batch == g->fail_at ? err_set(ce, ERR_BUDGET, "enough") : 0;
-}
-
-static void test_spans(void)
-{
-	struct library *lib = open_lib();
-	struct cat_engine en = { .name = "none", .n_far_layer = 1, .n_head_kv = 1, .head_dim = 32,
-				 .page_tokens = 64 };
-	struct got g = { .lib = lib, .whole = true };
-	struct spans_opts so = { .min_tokens = 50, .max_tokens = 200, .batch_tokens = 1000 };
-	struct ingest_result r;
-	struct ingest_opts o = { .list_fd = -1, .n_thread = 1 };
-	struct document d = { 0 };
-	uint64_t n = 0;
-	int64_t engine = 0;
-	char path[400];
-	size_t i, k;
-	bool twice = false;
-
-	so.tok = g.tok = open_tok();
-	sh("mkdir -p sp && for i in 1 2 3 4 5 6 7 8 9; do seq -f \"line %%g of file $i.\" 200 > sp/f$i.txt; done &&"
-	   "cp sp/f1.txt sp/copy.txt && : > sp/empty.txt && printf '# A\\n\\ntext\\n' > sp/m.md");
-	settle();
-	ingest(lib, "sp", o, &r);
-	cat_begin(lib_catalog(lib), &e);
-	cat_put_engine(lib_catalog(lib), &en, &engine, &e);
-	cat_commit(lib_catalog(lib), &e);
-	snprintf(path, sizeof(path), "%s/lib", work);
-	ok(!ingest_spans(path, 0, r.snapshot, engine, CAT_ISOLATED, &so, take_spans, &g, &e),
-	   "documents without pages are handed over as spans");
-	for (i = 0; i < g.n_doc; i++)
-		for (k = 0; k < i; k++)
-			twice |= g.doc[i] == g.doc[k];
-	ok(g.n_doc == 11 && !twice, "each once, a copy not again (%zu)", g.n_doc);
-	ok(g.whole, "spans follow each other, and their tokens are the text");
-	ok(g.n_batch > 3 && g.n_span > 11, "in several batches (%zu)", g.n_batch);
-	ok(g.last_bytes == g.total_bytes && g.total_bytes, "progress comes to its end");
-	buf_adds(&d.text, "one line\nand another\n");
-	ok(!ingest_count_tokens(&d, &so, &n, &e) && n > 2 && n < 22, "a text outside a library is counted");
-	doc_release(&d);
-	g.n_batch = 0;
-	g.fail_at = 2;
-	ok(ingest_spans(path, 0, r.snapshot, engine, CAT_ISOLATED, &so, take_spans, &g, &e) == ERR_BUDGET &&
-	   g.n_batch == 2, "an error of the taker ends it");
-	stop_request();
-	ok(ingest_spans(path, 0, r.snapshot, engine, CAT_ISOLATED, &so, take_spans, &g, &e) == ERR_INTR,
-	   "so does a request to stop");
-	stop_clear();
-	tok_close(g.tok);
-	lib_close(lib);
-}
-
 int main(void)
 {
 	const char *tmp = getenv("TMPDIR");
@@ -464,7 +350,6 @@ int main(void)
 	test_archive();
 	test_interrupt();
 	test_questions();
-	test_spans();
 	buf_release(&told.log);
 	nftw(work, remove_one, 32, FTW_DEPTH | FTW_PHYS);
 	return done();
