@@ -392,6 +392,15 @@ const struct cmd model_commands[] = {
 		  "the server can. Nothing is installed whose hash is not the expected one.",
 	  .opts = get_opts, .opts_bytes = sizeof(struct get_opts), .min_args = 1, .max_args = 1,
 	  .run = model_get },
+	{ .name = "check", .args = "[NAME|FILE]",
+	  .summary = "numeric self-test of a model and of this program on this machine",
+	  .more = "Reads every weight and demands that it is finite; compares every kernel set that this "
+		  "processor can run with the plain C reference on small shapes; runs a text through the "
+		  "model with the fast kernels and with the reference and prints how well the two agree. "
+		  "Exits with 1 when one of the limits is missed, with 12 when a weight is not finite. "
+		  "The reference is slow: minutes for a model of half a billion weights.",
+	  .opts = model_check_opts, .opts_bytes = sizeof(struct model_check_opts), .max_args = 1,
+	  .run = model_check },
 	{ .name = "rm", .args = "NAME", .summary = "remove an installed model", .min_args = 1,
 	  .max_args = 1, .run = model_rm },
 	{ 0 }

@@ -30,7 +30,13 @@ int cmd_verify(struct ctx *c, int argc, char **argv);
 extern const struct cmd config_commands[];
 extern const struct cmd model_commands[];
 
-/* cmd_model_info.c */
+/* cmd_model_info.c, cmd_model_check.c */
 int model_info(struct ctx *c, int argc, char **argv);
+int model_check(struct ctx *c, int argc, char **argv);
+struct model_check_opts {
+	int64_t positions;
+	const char *set;
+};
+extern const struct opt model_check_opts[];
 
 #endif

@@ -35,7 +35,7 @@ void agree_add(struct agree *a, const float *ref, const float *fast, size_t n_vo
 	lse_fast = log(sum_fast);
 	kl = gap / sum_ref - lse_ref + lse_fast;
 	if (!(kl <= a->worst_kl)) {
-		a->worst_kl = kl;
+		a->worst_kl = isnan(kl) ? INFINITY : kl;
 		a->worst_at = a->n;
 	}
 	a->kl += kl;

@@ -220,31 +220,31 @@ void model_id(const struct model *m, struct id *out)
 	*out = hasher_done(&h);
 }
 
+int model_scan_tensor(const struct model *m, const struct gguf_tensor *t, struct err *e)
+{
+	size_t row = quant_row_bytes(t->type, t->ne[0]);
+	uint64_t n_row = t->ne[1] * t->ne[2] * t->ne[3];
+	float *y = malloc(t->ne[0] * sizeof(float));
+	int rc = y ? 0 : err_nomem(e);
+
+	for (uint64_t r = 0; r < n_row && !rc; r++) {
+		quant_row_ref(t->type, t->data + r * row, y, t->ne[0]);
+		for (uint64_t c = 0; c < t->ne[0] && !rc; c++)
+			if (!isfinite((double)y[c]))
+				rc = err_set(e, ERR_MODEL, "'%s': tensor %.*s holds %g at row %" PRIu64
+					     ", column %" PRIu64, gguf_path(m->gguf), (int)t->name.n,
+					     t->name.s, (double)y[c], r, c);
+	}
+	free(y);
+	gguf_release(m->gguf, t);
+	return rc;
+}
+
 int model_scan(const struct model *m, struct err *e)
 {
-	for (uint64_t i = 0; i < gguf_n_tensor(m->gguf); i++) {
-		const struct gguf_tensor *t = gguf_tensor_at(m->gguf, i);
-		size_t row = quant_row_bytes(t->type, t->ne[0]);
-		uint64_t n_row = t->ne[1] * t->ne[2] * t->ne[3];
-		float *y = malloc(t->ne[0] * sizeof(float));
+	int rc = 0;
 
-		if (!y)
-			return err_nomem(e);
-		for (uint64_t r = 0; r < n_row; r++) {
-			quant_row_ref(t->type, t->data + r * row, y, t->ne[0]);
-			for (uint64_t c = 0; c < t->ne[0]; c++) {
-				double bad = (double)y[c];
-
-				if (isfinite(bad))
-					continue;
-				free(y);
-				return err_set(e, ERR_MODEL, "'%s': tensor %.*s holds %g at row %" PRIu64
-					       ", column %" PRIu64, gguf_path(m->gguf), (int)t->name.n,
-					       t->name.s, bad, r, c);
-			}
-		}
-		free(y);
-		gguf_release(m->gguf, t);
-	}
-	return 0;
+	for (uint64_t i = 0; i < gguf_n_tensor(m->gguf) && !rc; i++)
+		rc = model_scan_tensor(m, gguf_tensor_at(m->gguf, i), e);
+	return rc;
 }

@@ -61,5 +61,7 @@ void model_id(const struct model *m, struct id *out);
 /* Walk all float data, dequantised: the first value that is not finite is reported as ERR_MODEL with
  * tensor and index.  Reads the whole file. */
 int model_scan(const struct model *m, struct err *e);
+/* The same for one tensor of the file. */
+int model_scan_tensor(const struct model *m, const struct gguf_tensor *t, struct err *e);
 
 #endif

@@ -177,6 +177,30 @@ check "and refused when wrong" is 12
 run "$FOLIO" model get hf:someone
 check "hf: without a file is refused" is 2
 
+# --- check ---
+run "$FOLIO" model check "$small"
+check "model check passes a sound model" is 0
+check "all weights are finite" says "all finite"
+check "without a tokenizer the text is left out, and that is said" says "not measured: the file has no tokenizer"
+run "$FOLIO" model check --json "$small"
+check "model check --json has a schema" says '"schema":"folio.check/1"'
+check "and says that it passed" says '"pass":true'
+cp "$small" "$tmp/nan.gguf"
+printf '\0\0\300\177' | dd of="$tmp/nan.gguf" bs=1 seek=200000 conv=notrunc 2>/dev/null
+run "$FOLIO" model check "$tmp/nan.gguf"
+check "a weight that is no number exits 12" is 12
+check "and its place is named" grep -q 'tensor .* holds nan at row [0-9]*, column [0-9]*' "$err"
+run "$FOLIO" model check --set abacus "$small"
+check "an unknown kernel set exits 2" is 2
+real=$FOLIO_TEST_MODELS/smollm2-135m.gguf
+if [ -n "$FOLIO_TEST_MODELS" ] && [ -f "$real" ] && command -v jq >/dev/null; then
+  run "$FOLIO" model check --positions 70 --json "$real"
+  check "a real model is compared over text" \
+    jq -e '.agreement.positions == 70 and .agreement.kl < 0.01 and .agreement.top1 > 0.9' "$out"
+else
+  skip "a real model is compared over text" "no model in FOLIO_TEST_MODELS, or no jq"
+fi
+
 # --- use, rm ---
 run "$FOLIO" model use tiny
 check "model use exits 0" is 0
