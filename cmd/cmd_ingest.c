@@ -57,7 +57,7 @@ const struct opt ingest_cmd_opts[] = {
 	{ "kv", 0, OPT_ENUM, AT(kv), "q8|q4|f16", .help = "how keys and values are stored", .def = "q8",
 	  .key = "ingest.kv" },
 	{ "dry-run", 'n', OPT_FLAG, AT(dry_run), NULL,
-	  .help = "count files and tokens, and touch nothing", .group = "Before it costs" },
+	  .help = "count files, tokens, disk and time, and touch nothing", .group = "Before it costs" },
 	{ "tree", 0, OPT_FLAG, AT(tree), NULL, .help = "with --dry-run: per folder",
 	  .group = "Before it costs" },
 	{ "budget", 0, OPT_INT, AT(budget), "TOKENS",
@@ -420,11 +420,16 @@ static int encode_sources(struct ingest_run *u, struct pages *p, struct err *e)
 	return rc;
 }
 
+enum kv_type ingest_kv_type(const struct ingest_cmd_opts *o)
+{
+	static const enum kv_type types[] = { KV_Q8, KV_Q4, KV_F16 };
+
+	return types[o->kv];
+}
+
 /* The encode stage.  Without any model the text stage is all there is, and says so. */
 static int run_pages(struct ingest_run *u, struct library *lib, struct err *e)
 {
-	static const enum kv_type types[] = { KV_Q8, KV_Q4, KV_F16 };
-	const struct ingest_cmd_opts *o = u->c->opts;
 	struct engine *en = NULL;
 	struct tok *tok = NULL;
 	struct encoder *enc = NULL;
@@ -440,7 +445,7 @@ static int run_pages(struct ingest_run *u, struct library *lib, struct err *e)
 	free(path);
 	rc = cmd_open_model(u->c, NULL, &en, &tok, e);
 	if (!rc)
-		rc = encoder_open(&enc, en, tok, types[o->kv], e);
+		rc = encoder_open(&enc, en, tok, ingest_kv_type(u->c->opts), e);
 	if (!rc)
 		rc = pages_open(&p, lib, enc, e);
 	if (!rc)

@@ -4,6 +4,7 @@
 
 #include "cmd/opt.h"
 #include "cmd/progress.h"
+#include "cache/kvtype.h"
 #include "ingest/pages.h"
 #include "ingest/pipeline.h"
 
@@ -64,6 +65,9 @@ void problems_warn(struct ctx *c, const struct problems *p);
 /* --dry-run and --budget: count first.  *over (may be NULL): tokens are over the budget.  Prints the
  * plan when print is set. */
 int plan_run(struct ingest_run *u, bool print, uint64_t *n_token, struct err *e);
+/* What --kv says. */
+enum kv_type ingest_kv_type(const struct ingest_cmd_opts *o);
+
 /* --explain */
 int plan_explain(struct ingest_run *u, struct err *e);
 
