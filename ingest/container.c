@@ -101,7 +101,8 @@ static int read_all(struct archive *a, struct container *c, const char *const *e
 		if (!name || utf8_check(name, strlen(name)) != strlen(name))
 			name = "";
 		if (++n > FORMAT_MAX_MEMBERS)
-			return err_set(e, ERR_CORRUPT, "more than %u files in it", FORMAT_MAX_MEMBERS);
+			return err_set(e, ERR_CORRUPT, "more than %u files in it",
+				       FORMAT_MAX_MEMBERS);
 		if (archive_entry_is_encrypted(entry))
 			return err_set(e, ERR_CORRUPT, "encrypted: a password is needed");
 		if (!wanted(name, endings))
@@ -168,13 +169,11 @@ xmlDoc *xml_read(const struct buf *b)
 {
 	struct encoding enc;
 	struct buf text = { 0 };
-	char charset[32];
 	xmlDoc *doc = NULL;
 
 	/* Decoded here: what libxml2 recovers from bytes in a wrong encoding need not be UTF-8. */
 	if (b->len && b->len < INT32_MAX &&
-	    !encode_from(&text, &enc, format_html_charset((const uint8_t *)b->data, b->len, charset) ?
-			 charset : NULL, b->data, b->len, NULL) && text.len && text.len < INT32_MAX)
+	    !format_decode(&text, &enc, b->data, b->len, NULL) && text.len && text.len < INT32_MAX)
 		/* RECOVER: a book with one stray "&" is still a book. */
 		doc = xmlReadMemory(text.data, (int)text.len, NULL, "UTF-8",
 				    XML_PARSE_NONET | XML_PARSE_RECOVER | XML_PARSE_NOERROR |
@@ -212,6 +211,11 @@ xmlNode *xml_next(const xmlNode *root, xmlNode *node, int skip)
 	return node && node != root ? node->next : NULL;
 }
 
+xmlNode *xml_first(const xmlNode *root)
+{
+	return xml_next(root, (xmlNode *)(uintptr_t)root, 0);
+}
+
 const char *xml_attr(const xmlNode *node, const char *name)
 {
 	for (const xmlAttr *a = node ? node->properties : NULL; a; a = a->next)
@@ -225,7 +229,7 @@ void xml_text(const xmlNode *node, struct buf *out)
 {
 	bool space = false, begun = false;
 
-	for (xmlNode *k = xml_next(node, (xmlNode *)(uintptr_t)node, 0); k; k = xml_next(node, k, 0)) {
+	for (xmlNode *k = xml_first(node); k; k = xml_next(node, k, 0)) {
 		if (k->type != XML_TEXT_NODE && k->type != XML_CDATA_SECTION_NODE)
 			continue;
 		for (const char *s = (const char *)k->content; s && *s; s++) {

@@ -45,6 +45,8 @@ xmlNode *xml_child(const xmlNode *node, const char *name);
 /* The node after node in document order that is inside root, not looking into node when skip is
  * set; NULL at the end.  For walks without recursion. */
 xmlNode *xml_next(const xmlNode *root, xmlNode *node, int skip);
+/* Where such a walk begins; NULL for an empty root or none. */
+xmlNode *xml_first(const xmlNode *root);
 /* The attribute's value, whatever its namespace, "" when it has none; borrowed. */
 const char *xml_attr(const xmlNode *node, const char *name);
 /* Append all text below node; blanks collapsed, none at both ends. */

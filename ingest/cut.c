@@ -135,9 +135,11 @@ static uint64_t rank_of(struct cutter *c, int kind, const char *s, size_t n, boo
 /* What ends a sentence before s[i]; full stops of CJK need no blank behind them. */
 static bool sentence_ends(const char *s, size_t i, size_t n)
 {
-	if (i >= 3 && (!memcmp(s + i - 3, "\xe3\x80\x82", 3) || !memcmp(s + i - 3, "\xef\xbc\x81", 3) ||
-		       !memcmp(s + i - 3, "\xef\xbc\x9f", 3)))
-		return true;
+	static const char cjk[3][4] = { "\u3002", "\uff01", "\uff1f" };
+
+	for (size_t k = 0; k < ARRAY_LEN(cjk) && i >= 3; k++)
+		if (!memcmp(s + i - 3, cjk[k], 3))
+			return true;
 	if (i >= n || s[i] != ' ')
 		return false;
 	while (i && strchr("\"')]", s[i - 1]))
@@ -363,7 +365,7 @@ static size_t split_at(const struct cutter *c, size_t i, size_t j)
 	const struct atoms *a = &c->a;
 	uint64_t min = c->opt.min_tokens, mean = (min + c->opt.max_tokens) / 2;
 	size_t lo = first_behind(a, i, j, a->sum[i] + min);
-	size_t hi = first_behind(a, lo, j, a->sum[j] - min + 1);	/* the first one not allowed */
+	size_t hi = first_behind(a, lo, j, a->sum[j] - min + 1);	/* first not allowed */
 	size_t mid = MIN(first_behind(a, lo, hi, a->sum[i] + mean), hi);
 	uint64_t best;
 	size_t at;
@@ -390,7 +392,7 @@ static bool add_span(struct spans *out, const struct atoms *a, size_t i, size_t 
 	return true;
 }
 
-/* Depth first, left half first, on a stack of our own: a chain of splits is as deep as it is long. */
+/* Depth first, left half first; the stack is our own, since a chain of splits can be long. */
 static bool cut_all(const struct cutter *c, struct spans *out)
 {
 	size_t n = 1, cap = 64, *end = reallocarray(NULL, cap, sizeof(*end)), i = 0;

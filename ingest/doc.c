@@ -41,12 +41,13 @@ const char *doc_name(const struct document *d, uint32_t at)
 	return at < d->names.len ? d->names.data + at : "";
 }
 
-/* Store a string and give its offset.  A long one is cut before the character that does not fit. */
+/* Store a string and give its offset. */
 static uint32_t add_name(struct document *d, const char *s)
 {
 	size_t n = s ? strlen(s) : 0, at;
 
-	n = utf8_check(s, n > NAME_MAX_BYTES ? NAME_MAX_BYTES : n);	/* up to a broken character */
+	/* Up to a broken character, or one that does not fit. */
+	n = utf8_check(s, n > NAME_MAX_BYTES ? NAME_MAX_BYTES : n);
 	if (!n)
 		return 0;
 	if (!d->names.len)
@@ -113,16 +114,18 @@ static void slug_of(const char *title, struct buf *out)
 		uint32_t c;
 		size_t len = utf8_decode(title + i, n - i, &c);
 		utf8proc_category_t cat;
+		uint32_t lower;
 		char u[4];
 
 		if (!len)
 			break;
 		i += len;
 		cat = utf8proc_category((utf8proc_int32_t)c);
+		lower = (uint32_t)utf8proc_tolower((utf8proc_int32_t)c);
 		if (c == ' ' || c == '-' || c == '\t')
 			buf_addc(out, '-');
 		else if (c == '_' || (cat >= UTF8PROC_CATEGORY_LU && cat <= UTF8PROC_CATEGORY_NO))
-			buf_add(out, u, utf8_encode((uint32_t)utf8proc_tolower((utf8proc_int32_t)c), u));
+			buf_add(out, u, utf8_encode(lower, u));
 	}
 }
 
@@ -335,9 +338,9 @@ static bool unpack_anchors(struct document *d, const char *rec, size_t n)
 	for (size_t i = 0; i < n; i++, rec += PACK_ANCHOR) {
 		struct anchor *a = &d->anchor[d->n_anchor++];
 
-		*a = (struct anchor){ .at = get64(rec), .end = get64(rec + 8), .kind = get32(rec + 16),
-				      .number = get32(rec + 20), .title = get32(rec + 24),
-				      .detail = get32(rec + 28) };
+		*a = (struct anchor){ .at = get64(rec), .end = get64(rec + 8),
+				      .kind = get32(rec + 16), .number = get32(rec + 20),
+				      .title = get32(rec + 24), .detail = get32(rec + 28) };
 		if (a->at > d->text.len || a->end > d->text.len || a->kind >= ANCHOR_N_KIND ||
 		    (a->title && a->title >= d->names.len) ||
 		    (a->detail && a->detail >= d->names.len) || (i && by_place(a - 1, a) > 0))

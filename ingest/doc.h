@@ -41,8 +41,8 @@ enum anchor_kind {
 	ANCHOR_CHAPTER,		/* number: from 1 in spine order; title */
 	ANCHOR_PAGE,		/* number: as counted in the file, from 1 */
 	ANCHOR_CELL,		/* number: from 1; title: "markdown", "code" or "raw" */
-	ANCHOR_HEADING,		/* number: level 1 to 6; title; detail: slug, unique in the document */
-	ANCHOR_SYMBOL		/* title: qualified name; detail: "function(int a, int b)", kind first */
+	ANCHOR_HEADING,		/* number: level 1 to 6; title; detail: slug, unique */
+	ANCHOR_SYMBOL		/* title: name in its scope; detail: "function(int a,int b)" */
 };
 #define ANCHOR_N_KIND (ANCHOR_SYMBOL + 1)
 
@@ -59,7 +59,7 @@ struct anchor {
 struct document {
 	struct buf     text;
 	struct buf     names;
-	struct buf     notes;		/* one remark a line: what was converted, dropped or missing */
+	struct buf     notes;		/* a remark a line: what was converted or dropped */
 	struct anchor *anchor;
 	size_t         n_anchor, cap_anchor;
 	enum doc_kind  kind;

@@ -34,9 +34,10 @@ static const xmlNode *find_by_id(const xmlNode *root, const char *element, const
 	return NULL;
 }
 
-static unsigned level_of_number(const char *outline)
+/* "0" is first: the level of an outline number "0" to "5", or of a style's number "1" to "6". */
+static unsigned level_of_number(const char *s, char first)
 {
-	return *outline >= '0' && *outline <= '5' && !outline[1] ? (unsigned)(*outline - '0') + 1 : 0;
+	return *s >= first && *s < first + 6 && !s[1] ? (unsigned)(*s - first) + 1 : 0;
 }
 
 /* Heading level of a style, 0 for body text: by its name or its outline level, or inherited. */
@@ -49,13 +50,13 @@ static unsigned style_level(const struct docx *x, const char *id)
 
 		if (!strncasecmp(name, "heading", 7)) {
 			name += 7 + strspn(name + 7, " ");
-			level = *name >= '1' && *name <= '6' && !name[1] ? (unsigned)(*name - '0') : 0;
+			level = level_of_number(name, '1');
 		} else if (!strcasecmp(name, "title")) {
 			level = 1;
 		}
 		if (!level && style)
 			level = level_of_number(xml_attr(xml_child(xml_child(style, "pPr"),
-								   "outlineLvl"), "val"));
+								   "outlineLvl"), "val"), '0');
 		if (level || !style)
 			return level;
 		id = xml_attr(xml_child(style, "basedOn"), "val");
@@ -71,7 +72,7 @@ static void add_note_reference(struct docx *x, const xmlNode *ref, const xmlNode
 /* The text of everything below node, in order: runs, links, fields' results, text boxes. */
 static void inline_text(struct docx *x, const xmlNode *root, struct buf *out)
 {
-	xmlNode *k = xml_next(root, (xmlNode *)(uintptr_t)root, 0);
+	xmlNode *k = xml_first(root);
 
 	while (k) {
 		bool skip = false;
@@ -93,10 +94,10 @@ static void inline_text(struct docx *x, const xmlNode *root, struct buf *out)
 			add_note_reference(x, k, x->footnotes, "footnote", out);
 		} else if (xml_is(k, "endnoteReference")) {
 			add_note_reference(x, k, x->endnotes, "endnote", out);
-		} else if (xml_is(k, "p") && out->len && k->parent && xml_is(k->parent, "txbxContent")) {
+		} else if (xml_is(k, "p") && out->len && xml_is(k->parent, "txbxContent")) {
 			buf_addc(out, ' ');
 		} else {
-			/* Deleted and moved-away text, field codes, the second form of a drawing. */
+			/* Deleted and moved text, field codes, the second form of a drawing. */
 			skip = xml_is(k, "pPr") || xml_is(k, "rPr") || xml_is(k, "del") ||
 			       xml_is(k, "moveFrom") || xml_is(k, "instrText") ||
 			       xml_is(k, "delText") || xml_is(k, "Fallback");
@@ -155,7 +156,7 @@ static void add_paragraph(struct docx *x, const xmlNode *p, bool *after_item)
 	struct buf text = { 0 };
 
 	if (!level)
-		level = level_of_number(xml_attr(xml_child(props, "outlineLvl"), "val"));
+		level = level_of_number(xml_attr(xml_child(props, "outlineLvl"), "val"), '0');
 	inline_text(x, p, &text);
 	if (text.failed)
 		x->d->text.failed = true;
@@ -212,7 +213,7 @@ static void add_table(struct docx *x, const xmlNode *table)
 static void add_body(struct docx *x, const xmlNode *body)
 {
 	bool after_item = false;
-	xmlNode *k = xml_next(body, (xmlNode *)(uintptr_t)body, 0);
+	xmlNode *k = xml_first(body);
 
 	while (k && !x->d->text.failed) {
 		bool done = true;
@@ -264,8 +265,9 @@ int format_docx(const uint8_t *in, size_t n, struct document *d, struct err *e)
 	x.endnotes = end ? xmlDocGetRootElement(end) : NULL;
 	root = body ? xml_child(xmlDocGetRootElement(body), "body") : NULL;
 	if (!root)
-		rc = err_set(e, ERR_CORRUPT, container_find(&c, "word/document.xml") ?
-			     "word/document.xml in it cannot be read" : "no word/document.xml in it");
+		rc = err_set(e, ERR_CORRUPT, "%s", container_find(&c, "word/document.xml") ?
+			     "word/document.xml in it cannot be read" :
+			     "no word/document.xml in it");
 	else
 		add_body(&x, root);
 	if (c.damage[0])

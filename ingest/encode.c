@@ -47,7 +47,8 @@ static const struct charset {
 	{ "WINDOWS-31J", "CP932" }, { "EUC-JP", "EUC-JP" }, { "ISO-2022-JP", "ISO-2022-JP" },
 	{ "GB2312", "GB18030" }, { "GBK", "GB18030" }, { "GB18030", "GB18030" },
 	{ "BIG5", "BIG5-HKSCS" }, { "EUC-TW", "EUC-TW" },
-	{ "EUC-KR", "CP949" }, { "UHC", "CP949" }, { "CP949", "CP949" }, { "KS_C_5601-1987", "CP949" },
+	{ "EUC-KR", "CP949" }, { "UHC", "CP949" }, { "CP949", "CP949" },
+	{ "KS_C_5601-1987", "CP949" },
 	{ "JOHAB", "JOHAB" },
 };
 
@@ -380,8 +381,8 @@ static bool convert(struct buf *out, struct encoding *enc, const struct charset 
 static bool is_other_latin(const char *label)
 {
 	static const char *const list[] = {
-		"ISO-8859-2", "ISO-8859-3", "ISO-8859-4", "ISO-8859-9", "ISO-8859-10", "ISO-8859-13",
-		"ISO-8859-14", "ISO-8859-15", "ISO-8859-16", "WINDOWS-1250", "WINDOWS-1254",
+		"ISO-8859-2", "ISO-8859-3", "ISO-8859-4", "ISO-8859-9", "ISO-8859-10",
+		"ISO-8859-13", "ISO-8859-14", "ISO-8859-15", "ISO-8859-16", "WINDOWS-1250", "WINDOWS-1254",
 		"WINDOWS-1257", "WINDOWS-1258", "IBM852", "IBM865", "MAC-CENTRALEUROPE", "VISCII"
 	};
 
@@ -425,7 +426,8 @@ static bool has_japanese_escapes(const uint8_t *p, size_t n)
 static int binary(struct err *e, const uint8_t *nul, const uint8_t *p)
 {
 	if (nul)
-		return err_set(e, ERR_MISMATCH, "binary: NUL byte at offset %zu", (size_t)(nul - p));
+		return err_set(e, ERR_MISMATCH, "binary: NUL byte at offset %zu",
+			       (size_t)(nul - p));
 	return err_set(e, ERR_MISMATCH, "binary: too many control characters for text");
 }
 

@@ -41,7 +41,9 @@ struct epub {
 
 static int hex(char c)
 {
-	return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+	const char *digits = "0123456789abcdef", *at = c ? strchr(digits, c | 32) : NULL;
+
+	return at && isxdigit((unsigned char)c) ? (int)(at - digits) : -1;
 }
 
 /* Take off "%41". */
@@ -150,13 +152,13 @@ static void read_nav(struct epub *x, const char *path, const xmlNode *root)
 	const xmlNode *nav = NULL;
 	xmlNode *k;
 
-	for (k = xml_next(root, (xmlNode *)(uintptr_t)root, 0); k; k = xml_next(root, k, 0))
+	for (k = xml_first(root); k; k = xml_next(root, k, 0))
 		if (xml_is(k, "nav") && (!nav || !strcmp(xml_attr(k, "type"), "toc"))) {
 			nav = k;
 			if (!strcmp(xml_attr(k, "type"), "toc"))
 				break;
 		}
-	for (k = nav ? xml_next(nav, (xmlNode *)(uintptr_t)nav, 0) : NULL; k; k = xml_next(nav, k, 0)) {
+	for (k = xml_first(nav); k; k = xml_next(nav, k, 0)) {
 		struct buf title = { 0 };
 
 		if (!xml_is(k, "a"))
@@ -173,7 +175,7 @@ static void read_ncx(struct epub *x, const char *path, const xmlNode *root)
 	const xmlNode *map = xml_child(root, "navMap");
 	xmlNode *k;
 
-	for (k = map ? xml_next(map, (xmlNode *)(uintptr_t)map, 0) : NULL; k; k = xml_next(map, k, 0)) {
+	for (k = xml_first(map); k; k = xml_next(map, k, 0)) {
 		const xmlNode *label, *content;
 		struct buf title = { 0 };
 
@@ -215,7 +217,8 @@ static void read_toc(struct epub *x, const char *opf, const char *href, bool is_
 static void on_id(void *ctx, const char *id, uint64_t at)
 {
 	struct epub *x = ctx;
-	struct entry key = { .file = (char *)(uintptr_t)x->file, .fragment = (char *)(uintptr_t)id };
+	struct entry key = { .file = (char *)(uintptr_t)x->file,
+			     .fragment = (char *)(uintptr_t)id };
 	struct entry *t = x->n_toc ? bsearch(&key, x->toc, x->n_toc, sizeof(*t), by_target) : NULL;
 
 	if (!t)
@@ -236,7 +239,6 @@ static int add_file(struct epub *x, const char *path, struct err *e)
 	struct html_opt opt = { .xml = true, .on_id = on_id, .ctx = x };
 	struct encoding enc;
 	struct buf page = { 0 };
-	char charset[32];
 	uint64_t at;
 	int rc;
 
@@ -244,8 +246,7 @@ static int add_file(struct epub *x, const char *path, struct err *e)
 		x->n_missing++;
 		return 0;
 	}
-	rc = encode_from(&page, &enc, format_html_charset((const uint8_t *)b->data, b->len, charset) ?
-			 charset : NULL, b->data, b->len, NULL);
+	rc = format_decode(&page, &enc, b->data, b->len, NULL);
 	if (rc == ERR_MISMATCH) {
 		x->n_missing++;
 		rc = 0;
@@ -319,12 +320,12 @@ static bool has_drm(const struct epub *x)
 	if (doc) {
 		const xmlNode *root = xmlDocGetRootElement(doc);
 
-		for (xmlNode *k = xml_next(root, (xmlNode *)(uintptr_t)root, 0); k && !found;
-		     k = xml_next(root, k, 0)) {
+		for (xmlNode *k = xml_first(root); k && !found; k = xml_next(root, k, 0)) {
 			const char *uri = xml_is(k, "CipherReference") ? xml_attr(k, "URI") : "";
 			size_t n = strlen(uri);
 
-			found = n > 4 && (!strcasecmp(uri + n - 4, "html") || !strcasecmp(uri + n - 4, ".htm"));
+			found = n > 4 && (!strcasecmp(uri + n - 4, "html") ||
+					  !strcasecmp(uri + n - 4, ".htm"));
 		}
 		xmlFreeDoc(doc);
 	}
@@ -333,7 +334,8 @@ static bool has_drm(const struct epub *x)
 
 static int read_spine(struct epub *x, const char *opf, const xmlNode *package, struct err *e)
 {
-	const xmlNode *manifest = xml_child(package, "manifest"), *spine = xml_child(package, "spine");
+	const xmlNode *manifest = xml_child(package, "manifest");
+	const xmlNode *spine = xml_child(package, "spine");
 	unsigned n = 0;
 	int rc = 0;
 
@@ -341,14 +343,14 @@ static int read_spine(struct epub *x, const char *opf, const xmlNode *package, s
 		return err_set(e, ERR_CORRUPT, "its package file has no spine");
 	find_toc(x, opf, manifest, spine);
 	for (const xmlNode *k = spine->children; k && !rc && n < MAX_SPINE; k = k->next) {
-		const xmlNode *item = xml_is(k, "itemref") ? manifest_item(manifest, xml_attr(k, "idref"))
-							   : NULL;
+		const xmlNode *item;
 		char path[PATH_BYTES];
 		const char *fragment;
 
 		if (!xml_is(k, "itemref"))
 			continue;
 		n++;
+		item = manifest_item(manifest, xml_attr(k, "idref"));
 		if (item && resolve(opf, xml_attr(item, "href"), path, &fragment))
 			rc = add_file(x, path, e);
 		else
@@ -356,13 +358,15 @@ static int read_spine(struct epub *x, const char *opf, const xmlNode *package, s
 		if (x->d->text.failed)
 			rc = err_nomem(e);
 		if (x->d->text.len > FORMAT_MAX_UNPACKED)
-			rc = err_set(e, ERR_CORRUPT, "more than %u MiB of text", FORMAT_MAX_UNPACKED >> 20);
+			rc = err_set(e, ERR_CORRUPT, "more than %u MiB of text",
+				     FORMAT_MAX_UNPACKED >> 20);
 	}
 	if (rc)
 		return rc;
 	add_chapters(x);
 	if (x->n_missing)
-		doc_note(x->d, "%u of %u files of the spine are missing or unreadable", x->n_missing, n);
+		doc_note(x->d, "%u of %u files of the spine are missing or unreadable",
+			 x->n_missing, n);
 	if (!x->d->text.len)
 		return err_set(e, ERR_CORRUPT, "no text in it");
 	return 0;

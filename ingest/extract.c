@@ -35,7 +35,7 @@ static bool is_zip(const uint8_t *p, size_t n)
 	return n >= 30 && !memcmp(p, "PK\3\4", 4);
 }
 
-/* EPUB wants its first member stored, named "mimetype", so that the type stands at a fixed place. */
+/* EPUB wants its first member stored and named "mimetype": the type stands at a fixed place. */
 static bool says_epub(const uint8_t *p, size_t n)
 {
 	static const char type[] = "mimetypeapplication/epub+zip";

@@ -32,6 +32,9 @@ int format_html(const uint8_t *in, size_t n, struct document *d, struct err *e);
 
 /* The charset an HTML or XML file names for itself in its first 4 KiB, or false. */
 int format_html_charset(const uint8_t *in, size_t n, char name[32]);
+/* Its text as UTF-8, by that charset where it names one.  Errors of encode_from. */
+struct encoding;
+int format_decode(struct buf *out, struct encoding *enc, const void *in, size_t n, struct err *e);
 
 int format_epub(const uint8_t *in, size_t n, struct document *d, struct err *e);
 int format_docx(const uint8_t *in, size_t n, struct document *d, struct err *e);

@@ -26,7 +26,7 @@ struct page {
 	struct document *d;
 	struct buf *out;
 	const struct html_opt *opt;
-	unsigned breaks;	/* line ends wanted before the next text: 1, or 2 for a blank line */
+	unsigned breaks;	/* line ends wanted before the next text; 2: a blank line */
 	bool     space;		/* so is a blank */
 	bool     started;	/* this page has given text */
 	bool     cell;		/* in a table cell: breaks are blanks */
@@ -181,6 +181,11 @@ static const char *attribute(const GumboNode *node, const char *name)
 	return a ? a->value : NULL;
 }
 
+static GumboTag tag_of(const GumboNode *node)
+{
+	return node->type == GUMBO_NODE_ELEMENT ? node->v.element.tag : GUMBO_TAG_UNKNOWN;
+}
+
 /* 0: inline; 1: begins a line; 2: set apart by blank lines. */
 static unsigned block_breaks(GumboTag tag)
 {
@@ -206,8 +211,8 @@ static unsigned block_breaks(GumboTag tag)
 static bool is_left_out(GumboTag tag)
 {
 	switch (tag) {
-	case GUMBO_TAG_SCRIPT: case GUMBO_TAG_STYLE: case GUMBO_TAG_TEMPLATE: case GUMBO_TAG_NOSCRIPT:
-	case GUMBO_TAG_IFRAME: case GUMBO_TAG_SVG: case GUMBO_TAG_HEAD: case GUMBO_TAG_SELECT:
+	case GUMBO_TAG_SCRIPT: case GUMBO_TAG_STYLE: case GUMBO_TAG_TEMPLATE:
+	case GUMBO_TAG_NOSCRIPT: case GUMBO_TAG_IFRAME: case GUMBO_TAG_SVG: case GUMBO_TAG_HEAD: case GUMBO_TAG_SELECT:
 	case GUMBO_TAG_DATALIST: case GUMBO_TAG_NOEMBED: case GUMBO_TAG_NOFRAMES:
 		return true;
 	default:
@@ -320,7 +325,7 @@ static void walk_list(struct page *p, const GumboNode *node)
 	for (unsigned i = 0; i < kids->length; i++) {
 		const GumboNode *kid = kids->data[i];
 
-		if (!p->cell && kid->type == GUMBO_NODE_ELEMENT && kid->v.element.tag == GUMBO_TAG_LI) {
+		if (!p->cell && tag_of(kid) == GUMBO_TAG_LI) {
 			const char *value = attribute(kid, "value");
 
 			if (value)
@@ -380,7 +385,7 @@ static void walk_table(struct page *p, const GumboNode *node, bool layout)
 	p->depth++;
 	for (unsigned i = 0; i < kids->length; i++) {
 		const GumboNode *kid = kids->data[i];
-		GumboTag tag = kid->type == GUMBO_NODE_ELEMENT ? kid->v.element.tag : GUMBO_TAG_UNKNOWN;
+		GumboTag tag = tag_of(kid);
 
 		if (tag == GUMBO_TAG_TR && !layout)
 			walk_row(p, kid);
@@ -484,7 +489,7 @@ static const GumboNode *child(const GumboNode *node, GumboTag tag)
 	for (unsigned i = 0; i < kids->length; i++) {
 		const GumboNode *kid = kids->data[i];
 
-		if (kid->type == GUMBO_NODE_ELEMENT && kid->v.element.tag == tag)
+		if (tag_of(kid) == tag)
 			return kid;
 	}
 	return NULL;
@@ -579,18 +584,25 @@ int format_html_charset(const uint8_t *in, size_t n, char name[32])
 	return k > 0;
 }
 
+int format_decode(struct buf *out, struct encoding *enc, const void *in, size_t n, struct err *e)
+{
+	char charset[32];
+	bool named = format_html_charset(in, n, charset);
+
+	return encode_from(out, enc, named ? charset : NULL, in, n, e);
+}
+
 int format_html(const uint8_t *in, size_t n, struct document *d, struct err *e)
 {
 	bool xml = n >= 5 && !memcmp(in, "<?xml", 5);
 	struct html_opt opt = { .title = true };
 	struct encoding enc;
 	struct buf page = { 0 };
-	char charset[32];
 	int rc;
 
 	d->kind = DOC_HTML;
 	opt.xml = xml || (n && memmem(in, MIN(n, (size_t)1024), "//www.w3.org/1999/xhtml", 23));
-	rc = encode_from(&page, &enc, format_html_charset(in, n, charset) ? charset : NULL, in, n, e);
+	rc = format_decode(&page, &enc, in, n, e);
 	if (!rc)
 		rc = html_append(d, page.data ? page.data : "", page.len, &opt, e);
 	buf_release(&page);

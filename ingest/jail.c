@@ -116,9 +116,9 @@ static bool allow_reading(scmp_filter_ctx ctx)
 				 SCMP_A2(SCMP_CMP_EQ, 0, 0));
 }
 
-/* The filter as the kernel takes it.  Refused calls fail with ENOSYS and the job goes on: libc tries
- * new calls and falls back, and a list that killed for them would rot with every release.  Calls of
- * another architecture kill. */
+/* The filter as the kernel takes it.  Refused calls fail with ENOSYS and the job goes on: libc
+ * tries new calls and falls back, and a list that killed for them would rot with every release.
+ * Calls of another architecture kill. */
 static bool build(bool is_program, struct sock_fprog *prog)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));

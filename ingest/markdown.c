@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The plain words of a heading: text and code of everything inside, links and emphasis taken off. */
+/* The plain words of a heading: text and code of everything inside, without links and emphasis. */
 static void heading_text(cmark_node *heading, struct buf *out)
 {
 	cmark_iter *it = cmark_iter_new(heading);
@@ -89,6 +89,7 @@ static void add_headings(cmark_node *root, struct document *d, size_t base)
 	while ((ev = cmark_iter_next(it)) != CMARK_EVENT_DONE) {
 		cmark_node *node = cmark_iter_get_node(it);
 		struct buf title = { 0 };
+		uint32_t level;
 
 		if (ev != CMARK_EVENT_ENTER || cmark_node_get_type(node) != CMARK_NODE_HEADING)
 			continue;
@@ -98,12 +99,12 @@ static void add_headings(cmark_node *root, struct document *d, size_t base)
 			at = nl ? (size_t)(nl - text) + 1 : n;
 			line++;
 		}
+		level = (uint32_t)cmark_node_get_heading_level(node);
 		heading_text(node, &title);
 		if (title.failed)
 			d->text.failed = true;
 		else if (title.len)
-			doc_anchor(d, ANCHOR_HEADING, (uint32_t)cmark_node_get_heading_level(node), at,
-				   title.data, NULL);
+			doc_anchor(d, ANCHOR_HEADING, level, at, title.data, NULL);
 		buf_release(&title);
 	}
 	cmark_iter_free(it);
@@ -111,6 +112,7 @@ static void add_headings(cmark_node *root, struct document *d, size_t base)
 
 int format_markdown(const uint8_t *in, size_t n, struct document *d, struct err *e)
 {
+	static const char *const extensions[] = { "table", "strikethrough" };
 	cmark_parser *parser;
 	cmark_node *root;
 	size_t skip;
@@ -125,8 +127,9 @@ int format_markdown(const uint8_t *in, size_t n, struct document *d, struct err 
 	parser = cmark_parser_new(CMARK_OPT_DEFAULT);
 	if (!parser)
 		return err_nomem(e);
-	for (const char *const *ext = (const char *const[]){ "table", "strikethrough", NULL }; *ext; ext++)
-		cmark_parser_attach_syntax_extension(parser, cmark_find_syntax_extension(*ext));
+	for (size_t i = 0; i < ARRAY_LEN(extensions); i++)
+		cmark_parser_attach_syntax_extension(parser,
+						     cmark_find_syntax_extension(extensions[i]));
 	skip = front_matter(d->text.data, n);
 	feed(parser, d->text.data + skip, n - skip);
 	root = cmark_parser_finish(parser);

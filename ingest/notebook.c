@@ -58,7 +58,7 @@ static void add_terminal(struct document *d, const char *s, size_t n)
 		unsigned char c = (unsigned char)s[i];
 
 		if (c == 0x1b && i + 1 < n && s[i + 1] == '[') {
-			for (i += 2; i < n && !((unsigned char)s[i] >= 0x40 && (unsigned char)s[i] < 0x7f);)
+			for (i += 2; i < n && (s[i] < 0x40 || s[i] == 0x7f);)	/* to its letter */
 				i++;
 		} else if (c == '\r' && i + 1 < n && s[i + 1] != '\n') {
 			d->text.len = line;
@@ -123,7 +123,8 @@ static void add_markdown(struct notebook *nb, const struct buf *text)
 	} else {
 		for (size_t i = 0; i < cell.n_anchor; i++)
 			doc_anchor(nb->d, ANCHOR_HEADING, cell.anchor[i].number,
-				   base + cell.anchor[i].at, doc_name(&cell, cell.anchor[i].title), NULL);
+				   base + cell.anchor[i].at,
+				   doc_name(&cell, cell.anchor[i].title), NULL);
 	}
 	doc_release(&cell);
 }
@@ -140,8 +141,8 @@ static void add_output(struct notebook *nb, const json_t *output)
 	if (!data)
 		data = output;		/* nbformat 3 has the types beside the rest */
 	json_object_foreach((json_t *)(uintptr_t)data, key, value)
-		image |= !strncmp(key, "image/", 6) || !strcmp(key, "png") || !strcmp(key, "jpeg") ||
-			 !strcmp(key, "svg");
+		image |= !strncmp(key, "image/", 6) || !strcmp(key, "png") ||
+			 !strcmp(key, "jpeg") || !strcmp(key, "svg");
 	plain = json_object_get(data, "text/plain");
 	if (!plain)
 		plain = json_object_get(output, "text");

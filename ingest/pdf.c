@@ -4,7 +4,13 @@
 
 #include "base/utf8.h"
 
+#include <stdbool.h>
 #include <string.h>
+
+static bool is_plain(char c)
+{
+	return (c >= ' ' && c < 0x7f) || c == '\n';
+}
 
 /* One page: well-formed text, no control characters, no blank lines at its end. */
 static void add_page(struct document *d, const char *p, size_t n)
@@ -16,7 +22,7 @@ static void add_page(struct document *d, const char *p, size_t n)
 		uint32_t c;
 		size_t len;
 
-		for (plain = 0; plain < n && ((unsigned char)p[plain] - 0x20u < 0x5f || p[plain] == '\n');)
+		for (plain = 0; plain < n && is_plain(p[plain]);)
 			plain++;
 		buf_add(&d->text, p, plain);
 		p += plain;

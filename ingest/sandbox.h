@@ -1,6 +1,6 @@
 /* ingest/sandbox.h - run a parser where it can do no harm
  *
- *   caller ──socket──► helper ──fork──► child: limits, filter, then one job, then exit
+ *   caller ──socket──► helper ──fork──► child: limits, filter, one job, exit
  *      └── memfd in ────────────────────► │
  *      ◄── memfd out ──────────────────── ┘
  *
@@ -42,8 +42,8 @@ typedef int sandbox_fn(const uint8_t *in, size_t n, const char *arg, struct buf 
 struct sandbox_job {
 	const char        *name;	/* for messages: "html" */
 	sandbox_fn        *fn;		/* or NULL and */
-	const char *const *argv;	/* a program by absolute path; the document is stdin, seekable,
-					   the answer stdout */
+	const char *const *argv;	/* a program by absolute path: the document is stdin,
+					   seekable, the answer stdout */
 };
 
 struct sandbox_limit {

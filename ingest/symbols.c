@@ -22,7 +22,8 @@
 #define MAX_LINE      (1u << 20)	/* of ctags' answer */
 
 const char *const symbols_args[5] = {
-	"--options=NONE", "--_interactive=sandbox", "--fields={name}{line}{end}{kind}{signature}{scope}{typeref}",
+	"--options=NONE", "--_interactive=sandbox",
+	"--fields={name}{line}{end}{kind}{signature}{scope}{typeref}",
 	"--extras=-{anonymous}", NULL
 };
 
@@ -182,17 +183,17 @@ struct job {
 
 static bool line_starts(struct job *k)
 {
-	const char *p = k->d->text.data;
+	const char *p = k->d->text.data, *q;
 	size_t n = k->d->text.len, cap = 1;
 
-	for (const char *q = p, *end = p + n; q < end && (q = memchr(q, '\n', (size_t)(end - q))); q++)
+	for (q = p; (q = memchr(q, '\n', (size_t)(p + n - q))); q++)
 		cap++;
 	k->line = reallocarray(NULL, cap + 1, sizeof(*k->line));
 	if (!k->line)
 		return false;
 	k->line[k->n_line++] = 0;
-	for (const char *q = p, *end = p + n; q < end && (q = memchr(q, '\n', (size_t)(end - q))); q++)
-		if (q + 1 < end)
+	for (q = p; (q = memchr(q, '\n', (size_t)(p + n - q))); q++)
+		if (q + 1 < p + n)
 			k->line[k->n_line++] = (uint64_t)(q + 1 - p);
 	k->line[k->n_line] = n;
 	return true;

@@ -13,18 +13,21 @@ static const char *const raw[] = {
 	"script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes"
 };
 static const char *const always_empty[] = {
-	"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source",
-	"track", "wbr", "basefont", "bgsound", "frame", "keygen"
+	"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param",
+	"source", "track", "wbr", "basefont", "bgsound", "frame", "keygen"
 };
 static const char *const end_optional[] = {
-	"p", "li", "dd", "dt", "tr", "td", "th", "tbody", "thead", "tfoot", "option", "html", "head",
-	"body", "colgroup"
+	"p", "li", "dd", "dt", "tr", "td", "th", "tbody", "thead", "tfoot", "option", "html",
+	"head", "body", "colgroup"
 };
 static const char *const blocks[] = {
-	"p", "div", "li", "dd", "dt", "tr", "br", "hr", "ul", "ol", "dl", "table", "pre", "blockquote",
-	"section", "article", "main", "header", "footer", "nav", "aside", "form", "center", "address"
+	"p", "div", "li", "dd", "dt", "tr", "br", "hr", "ul", "ol", "dl", "table", "pre",
+	"blockquote", "section", "article", "main", "header", "footer", "nav", "aside", "form",
+	"center", "address"
 };
-static const char *const kept[] = { "h1", "h2", "h3", "h4", "h5", "h6", "script", "style", "title" };
+static const char *const kept[] = {
+	"h1", "h2", "h3", "h4", "h5", "h6", "script", "style", "title"
+};
 
 static bool ends_name(char c)
 {
@@ -107,7 +110,7 @@ bool tags_next(struct tags *t, struct tag *out)
 			       !ends_name(out->name[out->n_name]))
 				out->n_name++;
 			out->end = tag_end(p, t->end);
-			out->empty = out->end - p >= 3 && out->end[-1] == '>' && out->end[-2] == '/';
+			out->empty = out->end - p >= 3 && !memcmp(out->end - 2, "/>", 2);
 			t->p = out->end;
 			if (!out->closes && !(t->xml && out->empty) && AMONG(out, raw))
 				t->p = raw_end(out->end, t->end, out);
