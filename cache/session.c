@@ -192,7 +192,7 @@ static int keep_row(void *ctx, const struct session *s)
 /* The turn number n on the path to head. */
 #define PATH_TO_HEAD \
 	"WITH RECURSIVE path(id, parent, n) AS (SELECT id, parent, n FROM turn WHERE id = ?1" \
-	" UNION ALL SELECT t.id, t.parent, t.n FROM path p JOIN turn t ON t.id = p.parent)"
+	" UNION SELECT t.id, t.parent, t.n FROM path p JOIN turn t ON t.id = p.parent)"
 
 int sess_fork(struct catalog *c, int64_t id, uint32_t turn, const char *name, int64_t *forked,
 	      struct err *e)

@@ -331,7 +331,7 @@ int sess_tail(struct catalog *c, int64_t id, struct sess_tail **out, size_t *n, 
 		rc = cat_q(
 			c, &st, e,
 			"WITH RECURSIVE path(id, parent) AS (SELECT id, parent FROM tail WHERE"
-			" id = ?1 UNION ALL SELECT t.id, t.parent FROM path p JOIN tail t ON t.id ="
+			" id = ?1 UNION SELECT t.id, t.parent FROM path p JOIN tail t ON t.id ="
 			" p.parent) SELECT t.id, t.pos, t.n_token, t.file, t.far_at, t.far_n, "
 			"t.far_sum,"
 			" t.near_at, t.near_n, t.near_sum FROM path p JOIN tail t ON t.id = p.id"
@@ -419,7 +419,7 @@ int sess_drop_near(struct catalog *c, int64_t id, uint64_t pos, struct err *e)
 	return rc ? rc
 		  : cat_run(c, e,
 			    "WITH RECURSIVE path(id, parent) AS (SELECT id, parent FROM tail"
-			    " WHERE id = ?1 UNION ALL SELECT t.id, t.parent FROM path p JOIN tail t"
+			    " WHERE id = ?1 UNION SELECT t.id, t.parent FROM path p JOIN tail t"
 			    " ON t.id = p.parent) UPDATE tail SET near_at = 0, near_n = 0, "
 			    "near_sum = ?3"
 			    " WHERE id IN (SELECT id FROM path) AND pos + n_token <= ?2 AND near_n "
