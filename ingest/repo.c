@@ -58,18 +58,33 @@ static int git2_err(struct err *e, int code, const char *what, const char *name)
 	return err_set(e, code, "%s '%s': %s", what, name, ge ? ge->message : "unknown");
 }
 
+/* The mode of dir/name, 0 when there is none. */
+static mode_t mode_of(const char *dir, const char *name)
+{
+	char *path = path_join(dir, name);
+	struct stat st;
+	mode_t mode = path && !stat(path, &st) ? st.st_mode : 0;
+
+	free(path);
+	return mode;
+}
+
+/* A FIFO in place of a file would hold libgit2 and git for ever. */
 static bool is_git_dir(const char *dir)
 {
-	char *head = path_join(dir, "HEAD"), *objects = path_join(dir, "objects");
-	char *common = path_join(dir, "commondir");
-	struct stat st;
-	bool is = head && objects && common && !lstat(head, &st) &&
-		  (!stat(objects, &st) || !stat(common, &st));
+	static const char *const files[] = { "config", "config.worktree", "index", "packed-refs",
+					     "shallow", "commondir" };
+	size_t i;
 
-	free(head);
-	free(objects);
-	free(common);
-	return is;
+	if (!S_ISREG(mode_of(dir, "HEAD")))
+		return false;
+	for (i = 0; i < sizeof(files) / sizeof(*files); i++) {
+		mode_t mode = mode_of(dir, files[i]);
+
+		if (mode && !S_ISREG(mode))
+			return false;
+	}
+	return S_ISDIR(mode_of(dir, "objects")) || mode_of(dir, "commondir");
 }
 
 bool repo_is_top(const char *dir)

@@ -638,6 +638,13 @@ static bool holds(const struct dir *d, const char *name)
 	return false;
 }
 
+/* A library of any name: its own bytes are no source. */
+static bool is_library(const struct dir *d)
+{
+	return holds(d, "CACHEDIR.TAG") && holds(d, "catalog.sqlite") && holds(d, "format") &&
+	       holds(d, "segments");
+}
+
 /* parent_out: why everything here is out that git does not track; NULL when it is not. */
 static int walk_dir(struct walk *w, const struct item *parent_out, struct err *e)
 {
@@ -654,6 +661,14 @@ static int walk_dir(struct walk *w, const struct item *parent_out, struct err *e
 		walk_verdict(&it, STATE_SKIP, WHY_UNREADABLE, "cannot read the folder: %s",
 			     strerror(error));
 		rc = walk_emit(w, &it, e);
+	}
+	if (!rc && d.n && is_library(&d)) {
+		struct item it = { .origin = FROM_FILE, .kind = ITEM_DIR };
+
+		walk_verdict(&it, STATE_OUT, WHY_OWN, "a library of folio's");
+		rc = walk_emit(w, &it, e);
+		dir_release(&d);
+		return rc == WALK_PASS ? 0 : rc;
 	}
 	for (i = 0; i < ARRAY_LEN(rule_files) && !rc && !w->o->no_ignore; i++)
 		if (holds(&d, rule_files[i].name) && (rule_files[i].group != RULES_GIT || w->top))

@@ -170,6 +170,16 @@ fi
 run "$FOLIO" ingest --ref HEAD p/src/main.c
 check "--ref wants a repository" is 2
 
+# A library inside the source
+mkdir -p inside && echo x >inside/x
+run "$FOLIO" -L inside/lib ingest inside
+run "$FOLIO" -L inside/lib ingest inside
+run "$FOLIO" -L inside/lib ls inside
+check "a library does not read itself" test "$(cat "$out")" = x
+mkdir -p fifo/.git/objects && mkfifo fifo/.git/HEAD fifo/.git/index && echo x >fifo/x
+run timeout 20 "$FOLIO" -L busy2 ingest fifo
+check "FIFOs in place of a repository's files hold nobody" is 0
+
 # Another one at work, interruption, sudden death
 mkfifo list
 "$FOLIO" -L busy ingest --files-from list --name slow >/dev/null 2>"$tmp/slow.err" &
