@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* ---- making ---- */
@@ -219,6 +220,18 @@ int view_extent(struct view *v, size_t extent, struct extent *out, struct err *e
 			       "says", (unsigned long long)x->kv.off, segment_path(seg));
 	view_set_bit(v->head_ok, extent);
 	return 0;
+}
+
+void view_prefetch(struct view *v, size_t extent)
+{
+	const struct kv_ref *ref = &v->entry[extent].kv;
+	uint64_t from = ref->off & ~4095ull;
+	struct segment *seg;
+	const uint8_t *data;
+
+	if (!kv_store_segment(v->st, SEGMENT_KV, ref->number, ref->off + ref->bytes, &seg, NULL) &&
+	    !segment_borrow(seg, from, ref->off + ref->bytes - from, &data, NULL))
+		(void)madvise((void *)data, ref->off + ref->bytes - from, MADV_WILLNEED);
 }
 
 int view_sketch(struct view *v, size_t extent, uint32_t layer, struct sketch *out, struct err *e)

@@ -67,6 +67,11 @@ const uint32_t *view_disk_order(struct view *v);
  * *out borrows from the mapping until the store closes. */
 int view_extent(struct view *v, size_t extent, struct extent *out, struct err *e);
 
+/* Ask for a whole extent, all layers, to be read into the page cache; returns at once, and nothing
+ * fails.  For few chosen spans that are about to be used: reading them layer by layer would wait for
+ * the disk in every layer. */
+void view_prefetch(struct view *v, size_t extent);
+
 /* The sketch of an extent (checked once per view), and that one of its layers is whole (checked
  * once per view and layer).  ERR_NOTFOUND: it has none.  Borrowed until the store closes. */
 int view_sketch(struct view *v, size_t extent, uint32_t layer, struct sketch *out, struct err *e);
