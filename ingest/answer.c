@@ -172,6 +172,9 @@ static int open_view(struct run *r, struct err *e)
 	if (!rc)
 		rc = view_new(&r->view, pages_store(r->p), encoder_geom(r->enc), entry, a->n_span, e);
 	free(entry);
+	/* The disk works while the first names go through the model. */
+	for (size_t i = 0; !rc && i < view_count(r->view); i++)
+		view_prefetch(r->view, i);
 	return rc;
 }
 
