@@ -202,7 +202,7 @@ static void snapshot_test(void)
 	ok(!cat_begin(c, &e) && temp_text(c, s3, "lost", "lost", &e),
 	   "a batch that is not committed");
 	cat_rollback(c);
-	ok(cat_entry(c, s3, "lost", 4, count_entry, &n, &e) == ERR_NOTFOUND, "leaves nothing");
+	ok(cat_entry(c, s3, "lost", 4, count_entry, &n, &e) == ERR_NOTFOUND, "leaves nothing (8)");
 	ok(!cat_begin(c, &e) && !cat_del_source(c, src, &e) && !cat_commit(c, &e),
 	   "a source is removed");
 	n = 0;
@@ -376,7 +376,7 @@ static void span_test(void)
 	   "the second one, and an index part");
 	ok(!cat_mounts(c, en, CAT_ISOLATED, NULL, 0, NULL, 0, &profile, &m, &n, &missing, &e) &&
 		   n == 2 && missing == 0 && id_cmp(&m[0].last, &m[1].last) < 0,
-	   "mounts are in canonical order");
+	   "mounts are in canonical order (7)");
 	ok(m[m[0].extent == xa ? 0 : 1].part.bytes == 640,
 	   "with the part of the profile asked for");
 	free(m);
@@ -427,7 +427,7 @@ static void commits_test(void)
 	ok(fd >= 0 && pwrite(fd, &n, 8, 0) == 8, "(the file says more)");
 	close(fd);
 	ok(lib_open(&lib, temp_path("commits"), 0, &e) == ERR_CORRUPT,
-	   "lost commits are noticed: %s", e.msg);
+	   "lost commits are noticed (4, 5): %s", e.msg);
 	ok(!lib_open(&lib, temp_path("commits"), LIB_DAMAGED, &e), "and can be looked after");
 	lib_close(lib);
 }
