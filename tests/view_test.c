@@ -16,7 +16,6 @@ static const uint32_t len[N] = { 1, 63, 64, 65, 127, 128, 129, 640, 1000, 2, 64,
 				 193, 64, 3000, 77, 78, 79, 80 };
 static struct extent_build *built[N];
 static struct view_entry entry[N];
-static const char *test_dir;
 static uint32_t last_number;
 
 static int next_number(void *ctx, uint32_t *number, struct err *e)
@@ -467,39 +466,62 @@ static void test_limits(struct kv_store *st, struct view *v)
 	view_reader_free(r);
 }
 
-/* An extent asked for ahead is in the page cache soon after. */
-static void test_prefetch(struct kv_store *st)
+/* Reads that one strip takes when it is gathered now: 0 when it is in the page cache. */
+static uint64_t reads_for(struct view *v, uint32_t page)
 {
-	struct kv_store *fresh;
-	struct view *v;
+	struct strip_ref ref = { 0, page };
 	struct view_reader *r;
+	struct view_stats s;
 	struct kv_tile t;
-	struct view_stats s = { 0 };
-	uint32_t extent = 0;
-	int rc = 0;
 
-	drop_cache(st);
-	kv_store_open(&fresh, test_dir, NULL);
-	view_new(&v, fresh, &geom, entry, N, NULL);
-	while (view_get(v, extent)->user != 18)	/* the longest */
-		extent++;
-	view_prefetch(v, extent);
-	for (int i = 0; i < 50 && s.strips == 0; i++) {
-		struct strip_ref ref = { extent, 20 };
+	view_reader_new(&r, v, NULL, NULL);
+	view_gather(r, 2, &ref, 1, NULL);
+	while (!view_next(r, &t, NULL))
+		;
+	s = view_stats(r);
+	view_reader_free(r);
+	return s.strips == 1 ? s.reads : UINT64_MAX;
+}
 
-		usleep(i * 1000);
-		view_reader_new(&r, v, NULL, NULL);
-		view_gather(r, 2, &ref, 1, NULL);
-		while (!(rc = view_next(r, &t, NULL)))
-			;
-		s = view_stats(r);
-		if (s.reads)		/* not there yet: came by the ring */
-			s.strips = 0;
-		view_reader_free(r);
+/* A store of its own: pages that another mapping has touched cannot be dropped from the cache. */
+static void test_prefetch(void)
+{
+	char *dir = make_dir(), path[4200];
+	struct view_entry x = entry[18];
+	struct kv_writer *w;
+	struct kv_store *st;
+	struct view *v;
+	size_t n;
+	const void *image = extent_build_image(built[18], &n);
+	uint64_t cold, reads = 1;
+	int fd;
+
+	kv_store_open(&st, dir, NULL);
+	kv_writer_new(&w, st, 0, next_number, NULL, NULL);
+	if (kv_writer_add(w, image, n, NULL, 0, &x.kv, NULL) || kv_writer_sync(w, NULL))
+		printf("# cannot write\n");
+	kv_writer_free(w);
+	snprintf(path, sizeof(path), "%s/%08u.kv", dir, x.kv.number);
+	fd = open(path, O_RDONLY);
+	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	close(fd);
+	x.part.number = 0;
+	view_new(&v, st, &geom, &x, 1, NULL);
+	cold = reads_for(v, 5);
+	view_prefetch(v, 0);
+	for (int i = 0; i < 60 && reads == 1; i++) {
+		usleep((unsigned)i * 1000);
+		/* Another strip each time: one that was read is in the cache by that. */
+		if (i + 6 < 46)
+			reads = reads_for(v, (uint32_t)i + 6);
 	}
-	ok(rc == ERR_NOTFOUND && s.strips == 1, "a prefetched extent is used from the page cache");
+	if (cold == 1)
+		ok(reads == 0, "a prefetched extent is used from the page cache");
+	else
+		ok(1, "prefetching # SKIP this file system keeps its pages");
 	view_free(v);
-	kv_store_close(fresh);
+	kv_store_close(st);
+	make_rmdir(dir);
 }
 
 /* The same set mounted in another order, and twice, gives the same view. */
@@ -557,7 +579,6 @@ int main(void)
 	struct view *v;
 	struct err e = { 0 };
 
-	test_dir = dir;
 	if (kv_store_open(&st, dir, &e))
 		return 1;
 	write_all(st, &e);
@@ -568,7 +589,7 @@ int main(void)
 	test_limits(st, v);
 	test_order(st, v);
 	test_ways(st, v);
-	test_prefetch(st);
+	test_prefetch();
 	test_threads(st);
 	test_beside_writer(st);
 	test_damage(st);
