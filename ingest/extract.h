@@ -51,7 +51,8 @@ const char *extract_language(const char *name, const void *bytes, size_t n);
 /* Fill out, which is zero-initialised before; doc_release it whatever happened.
  *   ERR_MISMATCH  no document: binary, an image, a container nobody reads; list it
  *   ERR_CORRUPT   damaged, encrypted, or it ran into a limit of the sandbox; skip it, with e->msg
- *   ERR_NOTFOUND  the program for this format is not installed; skip it, with e->msg
+ *   ERR_NOTFOUND  the program for this format is not installed, or the kernel has no seccomp to run
+ *                 its parser in; skip it, with e->msg
  *   ERR_NOMEM, ERR_IO  our own trouble
  * e->msg is a reason without the file's name: "encrypted: a password is needed". */
 int extract(struct extractor *x, const char *name, const void *bytes, size_t n,

@@ -478,7 +478,8 @@ static int post_mortem(const char *name, const struct answer *a, const struct sa
 		return err_set(e, ERR_CORRUPT, "%s extractor wanted more than %llu MiB of memory",
 			       name, (unsigned long long)(lim->memory >> 20));
 	if (code == EXIT_NO_JAIL)
-		return err_set(e, ERR_IO, "cannot lock %s extractor into its sandbox", name);
+		return err_set(e, ERR_NOTFOUND, "no sandbox for the %s extractor: this kernel "
+			       "refuses seccomp", name);
 	if (code == EXIT_NO_EXEC)
 		return err_set(e, ERR_NOTFOUND, "cannot run the %s extractor", name);
 	if (sig)

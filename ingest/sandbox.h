@@ -21,7 +21,7 @@
  *      8  4  code           24 16  XXH3-128 of body    the file: the answer when code is 0, else
  *     12  4  zero                                      the message
  *
- * Where the kernel refuses memfd_create or seccomp nothing runs: jobs fail with ERR_IO.
+ * Where the kernel refuses seccomp nothing runs: jobs fail with ERR_NOTFOUND.
  *
  * Threads: one call at a time per sandbox.
  */

@@ -150,7 +150,7 @@ static const char *ask(struct symbols *s, const char *head, size_t n_head, const
 			return "took too long";
 		if (what & (POLLIN | POLLHUP | POLLERR)) {
 			if (!take(s))
-				return "crashed";
+				return "ended before its answer did";
 			lines(s, fn, ctx, &done);
 		} else if (what & POLLOUT) {
 			const char *p = n_head ? head : body;
@@ -158,7 +158,7 @@ static const char *ask(struct symbols *s, const char *head, size_t n_head, const
 			ssize_t w = send(s->fd, p, *n, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 			if (w < 0 && errno != EINTR && errno != EAGAIN)
-				return "crashed";
+				return "ended before its answer did";
 			if (w > 0) {
 				*n -= (size_t)w;
 				if (p == head)

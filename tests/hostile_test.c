@@ -319,7 +319,7 @@ int main(void)
 
 	if (extractor_new(&x, &opt, &err))
 		skip_all(err.msg);
-	if (take("a.html", "<p>x", 4) == ERR_IO)
+	if (take("a.html", "<p>x", 4) == ERR_NOTFOUND)
 		skip_all(err.msg);
 	test_pages();
 	test_markdown();

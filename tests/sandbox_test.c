@@ -182,7 +182,7 @@ int main(void)
 
 	if (sandbox_new(&s, JOBS, N_JOB, &err))
 		skip_all(err.msg);
-	if (run(s, ECHO, "", &LIM) == ERR_IO)
+	if (run(s, ECHO, "", &LIM) == ERR_NOTFOUND)
 		skip_all(err.msg);
 	test_functions(s);
 	test_programs(s);
