@@ -105,7 +105,7 @@ static int put_step(struct work *w, int step, const struct cat_blob *blob, const
 	struct cat_span s = {
 		.start = 0, .end = 40, .n_token = 100, .last = extent_build_span(pages)};
 	struct cat_entry en = { .state = CAT_TEXT };
-	int64_t src, snap, doc, xid;
+	int64_t src, snap, doc = 0, xid;
 	char path[32];
 	int rc;
 
@@ -268,7 +268,7 @@ static int work(const char *dir, int last)
 {
 	struct work w = { 0 };
 	struct cat_engine en = engine();
-	int held, rc = lib_open(&w.lib, dir, LIB_CREATE, &e);
+	int held = 0, rc = lib_open(&w.lib, dir, LIB_CREATE, &e);
 
 	if (rc)
 		return rc;

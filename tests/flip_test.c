@@ -71,7 +71,7 @@ static uint64_t n_found(const char *dir)
 static bool flip(const char *path, off_t at)
 {
 	int fd = open(path, O_RDWR);
-	uint8_t b;
+	uint8_t b = 0;
 	bool good = fd >= 0 && pread(fd, &b, 1, at) == 1;
 
 	b ^= (uint8_t)(1u << (at % 8));
