@@ -102,12 +102,14 @@ int32_t sampler_next(struct sampler *s, const float *logits, const int32_t *hist
 	size_t n = 0;
 	double sum = 0, draw;
 
-	memcpy(s->logit, logits, s->n_vocab * sizeof(float));
+	/* A broken weight gives NaN everywhere; the answer is then noise, but always a token. */
+	for (uint32_t i = 0; i < s->n_vocab; i++)
+		s->logit[i] = isnan(logits[i]) ? -INFINITY : logits[i];
 	penalise(s, history, n_history);
 	for (uint32_t i = 1; i < s->n_vocab; i++)
 		if (s->logit[i] > s->logit[best])
 			best = i;
-	if (s->o.temperature == 0)
+	if (s->o.temperature == 0 || isinf(s->logit[best]))
 		return (int32_t)best;
 	/* e^-40 of the best is nothing, and sorting what is left is cheap. */
 	for (uint32_t i = 0; i < s->n_vocab; i++) {
