@@ -346,6 +346,8 @@ static int begin(struct forward *f, const struct fwd_item *item, size_t n_item, 
 	size_t t = 0;
 
 	for (size_t i = 0; i < n_item; i++) {
+		if (item[i].kv->torn)
+			return err_set(e, ERR_INVALID, "a pass over this sequence failed, its keys are lost");
 		for (size_t j = 0; j < item[i].n; j++, t++) {
 			int32_t id = item[i].token[j];
 			int64_t pos = kv_end(item[i].kv) + (int64_t)j;
@@ -401,6 +403,34 @@ static void prefetch_layer(const struct forward *f, uint32_t layer)
 			gguf_prefetch(f->model->gguf, w[i]->tensor);
 }
 
+/* Near layers use the slots of a chunk again for the next one, and do so layer by layer. */
+static void tear(const struct plan *p, const struct fwd_item *item, size_t n_item)
+{
+	for (size_t i = 0; p->attn_chunk && i < n_item; i++) {
+		int64_t chunk = p->attn_chunk, first = kv_end(item[i].kv), last = first + (int64_t)item[i].n - 1;
+
+		if (item[i].n && first % chunk && first / chunk != last / chunk)
+			item[i].kv->torn = true;
+	}
+}
+
+static int layers(struct forward *f, const struct fwd_item *item, size_t n_item, uint32_t n_layer, size_t n,
+		  struct err *e)
+{
+	for (uint32_t i = 0; i < n_layer; i++) {
+		int rc;
+
+		/* A batch is worth reading ahead for; one token touches too little time to hide it in. */
+		if (n > KERN_FEW && i + 1 < n_layer)
+			prefetch_layer(f, i + 1);
+		rc = attention(f, i, item, n_item, n, e);
+		if (rc)
+			return rc;
+		feed_forward(f, i, n);
+	}
+	return 0;
+}
+
 int forward_run(struct forward *f, const struct fwd_item *item, size_t n_item, struct err *e)
 {
 	const struct plan *p = f->plan;
@@ -418,14 +448,10 @@ int forward_run(struct forward *f, const struct fwd_item *item, size_t n_item, s
 		n_layer = MAX(n_layer, depth);
 		want_logits |= item[i].logits && depth == p->n_layer;
 	}
-	for (uint32_t i = 0; i < n_layer; i++) {
-		/* A batch is worth reading ahead for; one token touches too little time to hide it in. */
-		if (n > KERN_FEW && i + 1 < n_layer)
-			prefetch_layer(f, i + 1);
-		rc = attention(f, i, item, n_item, n, e);
-		if (rc)
-			return rc;
-		feed_forward(f, i, n);
+	rc = layers(f, item, n_item, n_layer, n, e);
+	if (rc) {
+		tear(p, item, n_item);
+		return rc;
 	}
 	if (want_logits)
 		logits(f, item, n_item);

@@ -73,7 +73,8 @@ void forward_free(struct forward *f);
 size_t forward_batch(const struct forward *f);
 
 /* Run all items; together at most n_batch tokens (ERR_INVALID), ids inside the vocabulary
- * (ERR_INVALID).  After an error the items' kv are as before the call. */
+ * (ERR_INVALID).  After an error the items' kv are as before the call; only one whose tokens crossed the
+ * edge of an open chunk is lost (its near keys were written over), and refused from then on. */
 int forward_run(struct forward *f, const struct fwd_item *item, size_t n_item, struct err *e);
 
 /* Rotate keys [n][n_head_kv][head_dim] as layer does for positions pos, pos + 1, ..., in place, with

@@ -34,6 +34,7 @@ struct kv {
 	bool     f16;
 	int64_t  start;			/* position of the first own token */
 	int64_t  n;			/* own tokens */
+	bool     torn;			/* a pass failed after a chunk's edge: its last keys are lost */
 	struct kv_layer *layer;		/* [plan->n_layer] */
 };
 
