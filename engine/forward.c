@@ -39,11 +39,21 @@ static void *room(size_t n, size_t elem, bool *failed)
 	return p;
 }
 
+/* The widest FFN that a layer has: a width that none uses is a number without a tensor behind it. */
+static size_t max_ff(const struct plan *p)
+{
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < p->n_layer; i++)
+		n = MAX(n, (size_t)(p->layer[i].is_moe ? p->n_ff_expert : p->n_ff));
+	return n;
+}
+
 static size_t max_cols(const struct plan *p)
 {
 	size_t n = MAX((size_t)p->n_embd, (size_t)p->n_head * p->head_dim);
 
-	return MAX(n, (size_t)MAX(p->n_ff, p->n_ff_expert));
+	return MAX(n, max_ff(p));
 }
 
 int forward_new(struct forward **out, const struct model *m, const struct kern *kern, struct pool *pool,
@@ -51,7 +61,7 @@ int forward_new(struct forward **out, const struct model *m, const struct kern *
 {
 	const struct plan *p = &m->plan;
 	size_t nq = (size_t)p->n_head * p->head_dim, nkv = (size_t)p->n_head_kv * p->head_dim;
-	size_t n_ff = MAX(p->n_ff, p->n_ff_expert), cols = max_cols(p), b = n_batch;
+	size_t n_ff = max_ff(p), cols = max_cols(p), b = n_batch;
 	size_t group = p->n_head / p->n_head_kv, n_row = MAX((size_t)ATTEND_ROWS, group);
 	struct forward *f = calloc(1, sizeof(*f));
 	bool bad = false;

@@ -292,6 +292,11 @@ static const struct gguf_kv *find(const struct gguf *g, const char *key, bool ar
 	return kv && (kv->type == GGUF_ARRAY) == array ? kv : NULL;
 }
 
+bool gguf_has(const struct gguf *g, const char *key)
+{
+	return gguf_part_find(&g->file[0].part, key) != NULL;
+}
+
 static bool kv_f32(const struct gguf_kv *kv, uint64_t i, float *out)
 {
 	double d;

@@ -62,6 +62,7 @@ int gguf_n_part(const struct gguf *g);
 /* Keys; a split model's are those of its first part.  Each getter returns false, leaving *out alone,
  * when the key is missing or has another type; integers of any width and sign are accepted when the
  * value fits, and f64 where f32 is asked for.  Elements of a bool array are integers 0 and 1. */
+bool gguf_has(const struct gguf *g, const char *key);	/* of whatever type */
 bool gguf_get_u32(const struct gguf *g, const char *key, uint32_t *out);
 bool gguf_get_u64(const struct gguf *g, const char *key, uint64_t *out);
 bool gguf_get_f32(const struct gguf *g, const char *key, float *out);

@@ -18,12 +18,19 @@ struct bind {
 	struct err   *e;
 	int           rc;
 	size_t        used;	/* floats handed out */
+	const struct gguf_tensor **bound;	/* [n_bound], in the order found */
+	size_t        n_bound, max_bound;
 };
 
 static const struct gguf_tensor *find(struct bind *b, char name[96], const char *fmt, va_list ap)
 {
+	const struct gguf_tensor *t;
+
 	vsnprintf(name, 96, fmt, ap);
-	return gguf_tensor(b->m->gguf, name);
+	t = gguf_tensor(b->m->gguf, name);
+	if (t && b->n_bound < b->max_bound)
+		b->bound[b->n_bound++] = t;
+	return t;
 }
 
 /* A vector of n floats, copied; NULL when optional and missing. */
@@ -128,26 +135,90 @@ static void bind_layer(struct bind *b, uint32_t i)
 	mat(b, &l->down_shexp, ne, p->n_ff_expert, 1, false, "blk.%u.ffn_down_shexp.weight", i);
 }
 
+static int by_address(const void *a, const void *b)
+{
+	const struct gguf_tensor *const *x = a, *const *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+static bool starts_with(const struct gguf_str *s, const char *prefix)
+{
+	size_t n = strlen(prefix);
+
+	return s->n >= n && !memcmp(s->s, prefix, n);
+}
+
+/* A tensor that the plan has no use for means that the model computes something else than we would: a
+ * bias or a norm of a variant.  Vision towers are another matter, and old converters left a table of
+ * rotary constants in each layer. */
+static void refuse_unbound(struct bind *b)
+{
+	const struct gguf *g = b->m->gguf;
+
+	qsort(b->bound, b->n_bound, sizeof(*b->bound), by_address);
+	for (uint64_t i = 0; i < gguf_n_tensor(g) && !b->rc; i++) {
+		const struct gguf_tensor *t = gguf_tensor_at(g, i);
+
+		if (bsearch(&t, b->bound, b->n_bound, sizeof(*b->bound), by_address) ||
+		    starts_with(&t->name, "v.") || starts_with(&t->name, "mm.") ||
+		    memmem(t->name.s, t->name.n, ".attn_rot_embd.", 15))
+			continue;
+		b->rc = err_set(b->e, ERR_MODEL, "'%s': the architecture '%s' has no use for tensor %.*s",
+				gguf_path(g), b->m->plan.arch, (int)t->name.n, t->name.s);
+	}
+}
+
+static void check_rope_factors(struct bind *b)
+{
+	const struct model *m = b->m;
+
+	for (uint32_t i = 0; m->rope_factor && i < m->plan.n_rot / 2 && !b->rc; i++)
+		if (!(m->rope_factor[i] > 0) || isinf(m->rope_factor[i]))
+			b->rc = err_set(b->e, ERR_MODEL, "'%s': tensor rope_freqs.weight holds %g at %u",
+					gguf_path(m->gguf), (double)m->rope_factor[i], i);
+}
+
+/* Values of all vectors of the file: what can be copied, whatever sizes its keys pretend. */
+static size_t count_floats(const struct gguf *g)
+{
+	size_t n = 0;
+
+	for (uint64_t i = 0; i < gguf_n_tensor(g); i++) {
+		const struct gguf_tensor *t = gguf_tensor_at(g, i);
+
+		if (t->ne[1] * t->ne[2] * t->ne[3] == 1)
+			n += t->ne[0];
+	}
+	return n;
+}
+
 static int bind_all(struct model *m, struct err *e)
 {
 	const struct plan *p = &m->plan;
-	struct bind b = { .m = m, .e = e };
-	size_t per_layer = 3 * (size_t)p->n_embd + 2 * p->head_dim +
-			   ((size_t)p->n_head + 2 * p->n_head_kv) * p->head_dim;
+	struct bind b = { .m = m, .e = e, .max_bound = gguf_n_tensor(m->gguf) };
 
-	m->n_float = per_layer * p->n_layer + p->n_embd + p->n_rot;
-	m->floats = malloc(m->n_float * sizeof(float));
+	m->n_float = count_floats(m->gguf);
+	m->floats = malloc((m->n_float + 1) * sizeof(float));
 	m->layer = calloc(p->n_layer, sizeof(*m->layer));
-	if (!m->floats || !m->layer)
+	b.bound = calloc(b.max_bound + 1, sizeof(*b.bound));
+	if (!m->floats || !m->layer || !b.bound) {
+		free(b.bound);
 		return err_nomem(e);
+	}
 	mat(&b, &m->embd, p->n_vocab, p->n_embd, 1, false, "token_embd.weight");
 	mat(&b, &m->output, p->n_vocab, p->n_embd, 1, true, "output.weight");
 	if (!m->output.tensor)
 		m->output = m->embd;
 	m->output_norm = vec(&b, p->n_embd, false, "output_norm.weight");
 	m->rope_factor = vec(&b, p->n_rot / 2, true, "rope_freqs.weight");
-	for (uint32_t i = 0; i < p->n_layer; i++)
+	for (uint32_t i = 0; i < p->n_layer && !b.rc; i++)
 		bind_layer(&b, i);
+	if (!b.rc)
+		check_rope_factors(&b);
+	if (!b.rc)
+		refuse_unbound(&b);
+	free(b.bound);
 	return b.rc;
 }
 

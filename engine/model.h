@@ -49,7 +49,7 @@ struct model {
 	size_t  n_float;
 };
 
-/* ERR_MODEL names the tensor that is missing or has another shape. */
+/* ERR_MODEL names the tensor that is missing, has another shape, or is one that the plan has no use for. */
 int model_open(struct model **out, const char *path, struct err *e);
 void model_close(struct model *m);
 

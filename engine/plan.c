@@ -52,18 +52,49 @@ static int need_u32(const struct plan *p, const struct gguf *g, const char *suff
 	return 0;
 }
 
-static bool maybe_u32(const struct plan *p, const struct gguf *g, const char *suffix, uint32_t *out)
+/* Keys that may be missing.  One that is there with another type is not ignored: its value would be
+ * replaced by a default in silence, and the model by another one. */
+static int wrong_type(const struct gguf *g, const char *key, struct err *e)
 {
-	char key[128];
-
-	return gguf_get_u32(g, key_of(p, suffix, key), out);
+	return err_set(e, ERR_MODEL, "'%s': the value of %s has a type that makes no sense", gguf_path(g), key);
 }
 
-static bool maybe_f32(const struct plan *p, const struct gguf *g, const char *suffix, float *out)
+static int key_u32(const struct gguf *g, const char *key, uint32_t *out, struct err *e)
+{
+	return gguf_get_u32(g, key, out) || !gguf_has(g, key) ? 0 : wrong_type(g, key, e);
+}
+
+static int key_f32(const struct gguf *g, const char *key, float *out, struct err *e)
+{
+	return gguf_get_f32(g, key, out) || !gguf_has(g, key) ? 0 : wrong_type(g, key, e);
+}
+
+static int maybe_u32(const struct plan *p, const struct gguf *g, const char *suffix, uint32_t *out,
+		     struct err *e)
 {
 	char key[128];
 
-	return gguf_get_f32(g, key_of(p, suffix, key), out);
+	return key_u32(g, key_of(p, suffix, key), out, e);
+}
+
+static int maybe_f32(const struct plan *p, const struct gguf *g, const char *suffix, float *out,
+		     struct err *e)
+{
+	char key[128];
+
+	return key_f32(g, key_of(p, suffix, key), out, e);
+}
+
+/* Other ways to stretch RoPE than factors in a tensor would change every angle. */
+static int refuse_scaling(const struct plan *p, const struct gguf *g, struct err *e)
+{
+	char key[128];
+	struct gguf_str s;
+
+	if (!gguf_get_str(g, key_of(p, "rope.scaling.type", key), &s) || (s.n == 4 && !memcmp(s.s, "none", 4)))
+		return 0;
+	return err_set(e, ERR_MODEL, "'%s': %s '%.*s' is not known", gguf_path(g), key, (int)MIN(s.n, (size_t)40),
+		       s.s);
 }
 
 static void copy_str(char *dst, size_t cap, struct gguf_str s)
@@ -88,22 +119,32 @@ static int read_sizes(struct plan *p, const struct gguf *g, struct err *e)
 	if (rc)
 		return rc;
 	p->n_head_kv = p->n_head;
-	maybe_u32(p, g, "attention.head_count_kv", &p->n_head_kv);
+	rc = maybe_u32(p, g, "attention.head_count_kv", &p->n_head_kv, e);
+	if (rc)
+		return rc;
 	if (p->n_head_kv == 0 || p->n_head % p->n_head_kv)
 		return err_set(e, ERR_MODEL, "'%s': %u query heads cannot share %u key heads",
 			       gguf_path(g), p->n_head, p->n_head_kv);
 	p->head_dim = p->n_embd / p->n_head;
-	maybe_u32(p, g, "attention.key_length", &p->head_dim);
+	rc = maybe_u32(p, g, "attention.key_length", &p->head_dim, e);
+	if (rc)
+		return rc;
 	if (p->head_dim == 0 || p->head_dim > 1024 || p->head_dim % 2)
 		return err_set(e, ERR_MODEL, "'%s': head_dim is %u, not an even number up to 1024",
 			       gguf_path(g), p->head_dim);
 	p->n_rot = p->head_dim;
-	maybe_u32(p, g, "rope.dimension_count", &p->n_rot);
+	rc = maybe_u32(p, g, "rope.dimension_count", &p->n_rot, e);
+	if (!rc)
+		rc = refuse_scaling(p, g, e);
+	if (rc)
+		return rc;
 	if (p->n_rot > p->head_dim || p->n_rot % 2)
 		return err_set(e, ERR_MODEL, "'%s': rope.dimension_count is %u with head_dim %u",
 			       gguf_path(g), p->n_rot, p->head_dim);
 	p->n_ctx_train = 2048;
-	maybe_u32(p, g, "context_length", &p->n_ctx_train);
+	rc = maybe_u32(p, g, "context_length", &p->n_ctx_train, e);
+	if (rc)
+		return rc;
 	/* The vocabulary is as long as the embedding has rows; a key that disagrees is damage. */
 	if (!embd || embd->n_dim < 2 || embd->ne[1] == 0 || embd->ne[1] > INT32_MAX)
 		return err_set(e, ERR_MODEL, "'%s' has no usable tensor token_embd.weight",
@@ -113,10 +154,16 @@ static int read_sizes(struct plan *p, const struct gguf *g, struct err *e)
 	    n_token > p->n_vocab)
 		return err_set(e, ERR_MODEL, "'%s': %llu tokens but %u rows in token_embd.weight",
 			       gguf_path(g), (unsigned long long)n_token, p->n_vocab);
-	p->rms_eps = 1e-5f;
-	maybe_f32(p, g, "attention.layer_norm_rms_epsilon", &p->rms_eps);
+	p->rms_eps = -1;
+	rc = maybe_f32(p, g, "attention.layer_norm_rms_epsilon", &p->rms_eps, e);
 	p->rope_base = 10000.0f;
-	maybe_f32(p, g, "rope.freq_base", &p->rope_base);
+	if (!rc)
+		rc = maybe_f32(p, g, "rope.freq_base", &p->rope_base, e);
+	if (rc)
+		return rc;
+	if (p->rms_eps == -1)
+		return err_set(e, ERR_MODEL, "'%s' has no key %s.attention.layer_norm_rms_epsilon",
+			       gguf_path(g), p->arch);
 	if (!(p->rms_eps >= 0 && p->rms_eps < 1) || !(p->rope_base > 1 && isfinite(p->rope_base)))
 		return err_set(e, ERR_MODEL, "'%s': rms epsilon %g or rope base %g makes no sense",
 			       gguf_path(g), (double)p->rms_eps, (double)p->rope_base);
@@ -128,10 +175,13 @@ static int read_ffn(struct plan *p, const struct gguf *g, uint32_t *moe_step, st
 	int rc;
 
 	*moe_step = 1;
-	maybe_u32(p, g, "expert_count", &p->n_expert);
-	maybe_u32(p, g, "expert_used_count", &p->n_expert_used);
-	maybe_u32(p, g, "interleave_moe_layer_step", moe_step);
-	rc = need_u32(p, g, "feed_forward_length", 1, 1 << 24, &p->n_ff, e);
+	rc = maybe_u32(p, g, "expert_count", &p->n_expert, e);
+	if (!rc)
+		rc = maybe_u32(p, g, "expert_used_count", &p->n_expert_used, e);
+	if (!rc)
+		rc = maybe_u32(p, g, "interleave_moe_layer_step", moe_step, e);
+	if (!rc)
+		rc = need_u32(p, g, "feed_forward_length", 1, 1 << 24, &p->n_ff, e);
 	if (rc)
 		return rc;
 	if (p->n_expert && strcmp(p->arch, "llama4"))
@@ -149,8 +199,9 @@ static int read_ffn(struct plan *p, const struct gguf *g, uint32_t *moe_step, st
 /* Chunk, NoPE interval, temperature and QK-norm of llama4; see the head of plan.h. */
 static int read_irope(struct plan *p, const struct gguf *g, uint32_t *nope_interval, struct err *e)
 {
-	uint32_t window;
+	uint32_t window = 1;
 	bool qk;
+	int rc;
 
 	p->attn_chunk = 8192;
 	p->temp_floor = 8192;
@@ -158,17 +209,27 @@ static int read_irope(struct plan *p, const struct gguf *g, uint32_t *nope_inter
 	if (p->n_expert == 128)
 		p->qk_norm = PLAN_QK_NONE;
 	/* llama.cpp's one switch: no chunks, and (as HF runs such models) RoPE everywhere. */
-	if (maybe_u32(p, g, "attention.sliding_window", &window) && window == 0) {
+	rc = maybe_u32(p, g, "attention.sliding_window", &window, e);
+	if (rc)
+		return rc;
+	if (window == 0) {
 		p->attn_chunk = 0;
 		p->temp_scale = 0;
 		*nope_interval = 0;
 	}
-	gguf_get_u32(g, "folio.attention.chunk_size", &p->attn_chunk);
-	gguf_get_u32(g, "folio.attention.nope_interval", nope_interval);
-	gguf_get_f32(g, "folio.attention.temperature.floor", &p->temp_floor);
-	gguf_get_f32(g, "folio.attention.temperature.scale", &p->temp_scale);
+	rc = key_u32(g, "folio.attention.chunk_size", &p->attn_chunk, e);
+	if (!rc)
+		rc = key_u32(g, "folio.attention.nope_interval", nope_interval, e);
+	if (!rc)
+		rc = key_f32(g, "folio.attention.temperature.floor", &p->temp_floor, e);
+	if (!rc)
+		rc = key_f32(g, "folio.attention.temperature.scale", &p->temp_scale, e);
+	if (rc)
+		return rc;
 	if (gguf_get_bool(g, "folio.attention.qk_norm", &qk))
 		p->qk_norm = qk ? PLAN_QK_AFTER : PLAN_QK_NONE;
+	else if (gguf_has(g, "folio.attention.qk_norm"))
+		return wrong_type(g, "folio.attention.qk_norm", e);
 	if (p->attn_chunk > 1 << 24)
 		return err_set(e, ERR_MODEL, "'%s': attention chunk of %u tokens", gguf_path(g),
 			       p->attn_chunk);
