@@ -35,7 +35,8 @@ struct unit {
 struct view_reader {
 	struct view     *v;
 	enum view_io     io;
-	struct ring     *ring;
+	struct ring     *ring;		/* NULL until something is cold */
+	bool             pread;
 	uint8_t         *arena;
 	size_t           arena_n, slot_n;
 	struct unit     *unit;		/* [MAX_UNIT] */
@@ -58,9 +59,8 @@ struct view_reader {
 int view_reader_new(struct view_reader **out, struct view *v, const struct view_config *cfg,
 		    struct err *e)
 {
-	size_t least = 4 * ((size_t)v->max_strip + 2 * 4096), arena = ARENA_BYTES;
+	size_t least = 4 * ((size_t)v->max_strip + 2 * 4096);
 	struct view_reader *r = calloc(1, sizeof(*r));
-	int rc;
 
 	*out = NULL;
 	if (!r || !(r->unit = calloc(MAX_UNIT, sizeof(*r->unit)))) {
@@ -69,19 +69,30 @@ int view_reader_new(struct view_reader **out, struct view *v, const struct view_
 	}
 	r->v = v;
 	r->io = cfg ? cfg->io : VIEW_IO_AUTO;
-	if (cfg && cfg->arena)
-		arena = cfg->arena;
+	r->pread = cfg && cfg->pread;
+	r->arena_n = round_up(MAX(cfg && cfg->arena ? cfg->arena : ARENA_BYTES, least), 4096);
 	if (r->io == VIEW_IO_MMAP)
-		arena = least = 4096;	/* the ring is for advice alone */
-	rc = ring_new(&r->ring, MAX_UNIT, MAX(arena, least), cfg && cfg->pread, e);
-	if (rc) {
-		free(r->unit);
-		free(r);
-		return rc;
-	}
-	r->arena = ring_arena(r->ring, &r->arena_n);
+		r->arena_n = 4096;	/* the ring is for advice alone */
 	*out = r;
 	return 0;
+}
+
+/* Setting up a ring and its arena takes a millisecond or two: not for what is hot anyway. */
+static int need_ring(struct view_reader *r, struct err *e)
+{
+	int rc;
+
+	if (r->ring)
+		return 0;
+	rc = ring_new(&r->ring, MAX_UNIT, r->arena_n, r->pread, e);
+	if (!rc)
+		r->arena = ring_arena(r->ring, NULL);
+	return rc;
+}
+
+static unsigned busy(const struct view_reader *r)
+{
+	return r->ring ? ring_busy(r->ring) : 0;
 }
 
 /* Reads in flight belong to units that nobody will ask for any more. */
@@ -89,11 +100,11 @@ static void end(struct view_reader *r)
 {
 	uint64_t tag;
 
-	while (ring_busy(r->ring)) {
-		unsigned was = ring_busy(r->ring);
+	while (busy(r)) {
+		unsigned was = busy(r);
 
 		(void)ring_wait(r->ring, &tag, NULL);
-		if (ring_busy(r->ring) == was)
+		if (busy(r) == was)
 			break;
 	}
 	r->first = r->n_unit = 0;
@@ -243,12 +254,15 @@ static int start(struct view_reader *r, unsigned slot, struct err *e)
 	if (use_mapping(r, map - (u->off - from), to - from, &advise)) {
 		u->mapped = true;
 		u->data = map;
-		if (advise && ring_busy(r->ring) < MAX_UNIT)
+		if (advise && !need_ring(r, NULL) && busy(r) < MAX_UNIT)
 			(void)ring_madvise(r->ring, map - (u->off - from), to - from, MADV_WILLNEED,
 					   ADVICE, NULL);
 		r->stats.bytes_mapped += u->bytes;
 		return 0;
 	}
+	rc = need_ring(r, e);
+	if (rc)
+		return rc;
 	fd = segment_fd(u->seg);
 	if (r->io == VIEW_IO_DIRECT || (r->io == VIEW_IO_AUTO && r->v->direct)) {
 		int direct = segment_fd_direct(u->seg);
@@ -289,7 +303,7 @@ static void fill(struct view_reader *r)
 		any = true;
 	}
 	/* An error here comes back from ring_wait. */
-	if (any)
+	if (any && r->ring)
 		(void)ring_submit(r->ring, NULL);
 }
 
