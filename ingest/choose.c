@@ -3,19 +3,16 @@
 #include "ingest/choose.h"
 #include "base/size.h"
 #include "cache/search.h"
+#include "ingest/rank.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_HITS 48		/* passages looked at; spans behind them would not be among the best */
-#define MAX_MARKS 64
+#define MAX_HITS 200		/* passages looked at; spans behind them would not be among the best */
 
 struct hit {
 	int64_t  document;
 	uint64_t start, end;
-	double   score;
-	uint64_t mark[MAX_MARKS];
-	size_t   n_mark;
 };
 
 struct work {
@@ -29,44 +26,22 @@ struct work {
 static int add_hit(void *ctx, const struct search_hit *h)
 {
 	struct work *w = ctx;
-	struct hit *x = &w->hit[w->n_hit];
 
-	if (w->n_hit == MAX_HITS)
-		return 0;
-	*x = (struct hit){ .document = h->document, .start = h->start, .end = h->end, .score = h->score };
-	for (; x->n_mark < h->n_mark && x->n_mark < MAX_MARKS; x->n_mark++)
-		x->mark[x->n_mark] = h->mark[x->n_mark].start;
-	w->n_hit++;
+	if (w->n_hit < MAX_HITS)
+		w->hit[w->n_hit++] = (struct hit){ h->document, h->start, h->end };
 	return 0;
 }
 
-/* The part of a hit that falls into a span: of its words where they are known, else of its bytes. */
-static double share(const struct hit *h, const struct cat_span *s)
-{
-	uint64_t lo = MAX(h->start, s->start), hi = MIN(h->end, s->end);
-	size_t in = 0;
-
-	if (lo >= hi)
-		return 0;
-	if (!h->n_mark)
-		return (double)(hi - lo) / (double)(h->end - h->start);
-	for (size_t i = 0; i < h->n_mark; i++)
-		in += h->mark[i] >= s->start && h->mark[i] < s->end;
-	return (double)in / (double)h->n_mark;
-}
-
-static int score_span(void *ctx, const struct cat_span *s)
+/* A span that overlaps the passage is a candidate, once. */
+static int add_span(void *ctx, const struct cat_span *s)
 {
 	struct work *w = ctx;
-	double part = share(w->now, s);
 
-	if (part <= 0)
+	if (MAX(w->now->start, s->start) >= MIN(w->now->end, s->end))
 		return 0;
 	for (size_t i = 0; i < w->n; i++)
-		if (w->v[i].span.id == s->id) {
-			w->v[i].score += part * w->now->score;
+		if (w->v[i].span.id == s->id)
 			return 0;
-		}
 	if (w->n == w->cap) {
 		size_t cap = 2 * w->cap + 64;
 		struct chosen *v = realloc(w->v, cap * sizeof(*v));
@@ -76,8 +51,17 @@ static int score_span(void *ctx, const struct cat_span *s)
 		w->v = v;
 		w->cap = cap;
 	}
-	w->v[w->n++] = (struct chosen){ *s, part * w->now->score };
+	w->v[w->n++] = (struct chosen){ *s, 0 };
 	return 0;
+}
+
+static int by_place(const void *a, const void *b)
+{
+	const struct chosen *x = a, *y = b;
+
+	if (x->span.document != y->span.document)
+		return x->span.document < y->span.document ? -1 : 1;
+	return x->span.start < y->span.start ? -1 : x->span.start > y->span.start;
 }
 
 static int by_score(const void *a, const void *b)
@@ -86,7 +70,42 @@ static int by_score(const void *a, const void *b)
 
 	if (x->score != y->score)
 		return x->score < y->score ? 1 : -1;
-	return x->span.id < y->span.id ? -1 : x->span.id > y->span.id;
+	return by_place(a, b);
+}
+
+/* Read every candidate's text, a document once, and give it its score. */
+static int score_all(struct work *w, struct catalog *c, const struct rank_terms *t, struct err *e)
+{
+	struct rank_doc *doc = calloc(w->n + 1, sizeof(*doc));
+	double *score = calloc(w->n + 1, sizeof(*score));
+	struct buf text = { 0 };
+	int64_t now = 0;
+	int rc = doc && score ? 0 : err_nomem(e);
+
+	if (w->n)
+		qsort(w->v, w->n, sizeof(*w->v), by_place);
+	for (size_t i = 0; i < w->n && !rc; i++) {
+		const struct cat_span *s = &w->v[i].span;
+
+		if (s->document != now) {
+			buf_clear(&text);
+			rc = cat_text(c, s->document, &text, e);
+			now = s->document;
+		}
+		if (!rc && (s->start > s->end || s->end > text.len))
+			rc = err_set(e, ERR_CORRUPT, "span %lld ends behind its document", (long long)s->id);
+		if (!rc)
+			rank_count(t, text.data + s->start, s->end - s->start, &doc[i]);
+	}
+	if (!rc) {
+		rank_score(t, doc, w->n, score);
+		for (size_t i = 0; i < w->n; i++)
+			w->v[i].score = score[i];
+	}
+	buf_release(&text);
+	free(doc);
+	free(score);
+	return rc;
 }
 
 int choose_spans(struct pages *p, struct catalog *c, const char *question, size_t n_question,
@@ -94,31 +113,33 @@ int choose_spans(struct pages *p, struct catalog *c, const char *question, size_
 		 struct err *e)
 {
 	struct work w = { .hit = calloc(MAX_HITS, sizeof(*w.hit)) };
+	struct rank_terms terms;
 	struct buf query = { 0 };
-	int rc = w.hit ? search_query_of(question, n_question, &query, e) : err_nomem(e);
+	int rc = w.hit ? 0 : err_nomem(e);
 
 	*out = NULL;
 	*n = 0;
-	if (rc == ERR_NOTFOUND) {
-		rc = 0;
-		goto end;
-	}
-	if (!rc)
+	rank_split(question, n_question, &terms);
+	rank_query(&terms, &query);
+	if (!rc && query.failed)
+		rc = err_nomem(e);
+	if (!rc && terms.n)
 		rc = search_words(c, query.data, snapshot, n_snapshot, MAX_HITS, add_hit, &w, e);
 	for (size_t i = 0; i < w.n_hit && !rc; i++) {
 		rc = pages_cut(p, &w.hit[i].document, 1, e);
 		w.now = &w.hit[i];
 		if (!rc)
-			rc = cat_spans(c, w.hit[i].document, pages_engine(p), CAT_ISOLATED, score_span, &w, e);
+			rc = cat_spans(c, w.hit[i].document, pages_engine(p), CAT_ISOLATED, add_span, &w, e);
 	}
-	if (rc)
-		goto end;
-	if (w.n)
-		qsort(w.v, w.n, sizeof(*w.v), by_score);
-	*n = MIN(k, w.n);
-	*out = w.v;
-	w.v = NULL;
-end:
+	if (!rc)
+		rc = score_all(&w, c, &terms, e);
+	if (!rc) {
+		if (w.n)
+			qsort(w.v, w.n, sizeof(*w.v), by_score);
+		*n = MIN(k, w.n);
+		*out = w.v;
+		w.v = NULL;
+	}
 	buf_release(&query);
 	free(w.hit);
 	free(w.v);

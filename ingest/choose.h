@@ -1,8 +1,8 @@
 /* ingest/choose.h - which spans of a library a question is about, by full text
  *
- * Passages that full text ranks (search.h, pieces of about 4 KiB) are mapped to the spans they lie in;
- * a span's score is the sum of its passages' scores, each shared out by where its words stand.
- * Documents that were not cut yet are cut here, so a library can be asked as soon as its text is in.
+ * Full text (search.h) ranks passages of about 4 KiB; the spans they lie in are the candidates, and
+ * rank.h puts those in order.  Documents that were not cut yet are cut here, so a library can be
+ * asked as soon as its text is in.
  */
 #ifndef INGEST_CHOOSE_H
 #define INGEST_CHOOSE_H
