@@ -10,6 +10,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <libxml/parser.h>
+#include <locale.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,21 +123,34 @@ static int read_all(struct archive *a, struct container *c, const char *const *e
 	return 0;
 }
 
+static int open_and_read(struct archive *a, struct container *c, const uint8_t *in, size_t n,
+			 const char *const *endings, struct err *e)
+{
+	if (archive_read_support_format_zip(a) != ARCHIVE_OK ||
+	    archive_read_open_memory(a, in, n) != ARCHIVE_OK)
+		return err_set(e, ERR_CORRUPT, "damaged container: %.200s", archive_error_string(a));
+	return read_all(a, c, endings, e);
+}
+
 int container_open(struct container *c, const uint8_t *in, size_t n, const char *const *endings,
 		   struct err *e)
 {
+	/* In a locale that is not UTF-8 libarchive loses names that are. */
+	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+	locale_t was = utf8 ? uselocale(utf8) : (locale_t)0;
 	struct archive *a = archive_read_new();
 	int rc;
 
 	*c = (struct container){ 0 };
 	if (!a)
-		return err_nomem(e);
-	if (archive_read_support_format_zip(a) != ARCHIVE_OK ||
-	    archive_read_open_memory(a, in, n) != ARCHIVE_OK)
-		rc = err_set(e, ERR_CORRUPT, "damaged container: %.200s", archive_error_string(a));
+		rc = err_nomem(e);
 	else
-		rc = read_all(a, c, endings, e);
+		rc = open_and_read(a, c, in, n, endings, e);
 	archive_read_free(a);
+	if (utf8) {
+		uselocale(was);
+		freelocale(utf8);
+	}
 	if (rc)
 		container_release(c);
 	else if (c->n_member)

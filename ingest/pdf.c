@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#define MAX_NAMED 10u		/* pages without text that a remark names */
+
 static bool is_plain(char c)
 {
 	return (c >= ' ' && c < 0x7f) || c == '\n';
@@ -48,6 +50,7 @@ static void add_page(struct document *d, const char *p, size_t n)
 int format_pdf_pages(const uint8_t *in, size_t n, struct document *d, struct err *e)
 {
 	const char *p = (const char *)in;
+	struct buf which = { 0 };
 	uint32_t page = 0, empty = 0;
 
 	d->kind = DOC_PDF;
@@ -57,17 +60,22 @@ int format_pdf_pages(const uint8_t *in, size_t n, struct document *d, struct err
 
 		doc_anchor(d, ANCHOR_PAGE, ++page, at, NULL, NULL);
 		add_page(d, p, len);
-		if (d->text.failed)
+		if (d->text.failed || which.failed) {
+			buf_release(&which);
 			return err_nomem(e);
-		empty += d->text.len == at;
+		}
+		if (d->text.len == at && ++empty <= MAX_NAMED)
+			buf_addf(&which, "%s%u", empty > 1 ? ", " : "", page);
 		p += len + (ff != NULL);
 		n -= len + (ff != NULL);
 	}
+	if (empty && empty < page)
+		doc_note(d, "no text layer on %u of %u pages (scanned?): %s%s", empty, page, which.data,
+			 empty > MAX_NAMED ? ", ..." : "");
+	buf_release(&which);
 	if (!page)
 		return err_set(e, ERR_CORRUPT, "no pages in it");
 	if (empty == page)
 		return err_set(e, ERR_CORRUPT, "no text layer on any of %u pages (scanned?)", page);
-	if (empty)
-		doc_note(d, "no text layer on %u of %u pages (scanned?)", empty, page);
 	return 0;
 }

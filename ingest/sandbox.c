@@ -10,6 +10,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <iconv.h>
+#include <locale.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -274,6 +276,18 @@ static void serve(const struct sandbox *s)
 		kill(stays, SIGKILL);
 }
 
+/* What libc reads from disk on first use and children may not: the tables of UTF-8, the list of
+ * converters. */
+static void load_locale(void)
+{
+	iconv_t cd;
+
+	setlocale(LC_CTYPE, "C.UTF-8");
+	cd = iconv_open("UTF-8", "ASCII");
+	if (cd != (iconv_t)-1)
+		iconv_close(cd);
+}
+
 /* The first act of the helper: leave everything that belongs to the caller behind. */
 _Noreturn static void helper(const struct sandbox *s, int sock)
 {
@@ -298,6 +312,7 @@ _Noreturn static void helper(const struct sandbox *s, int sock)
 	sigemptyset(&block);
 	sigaddset(&block, SIGCHLD);
 	sigprocmask(SIG_SETMASK, &block, NULL);
+	load_locale();
 	jail_prepare();		/* where it cannot, no child gets past jail_function */
 	serve(s);
 	_exit(0);

@@ -77,13 +77,14 @@ def zipped(files):
 
 
 def epub():
-    """Chapters 1 and 2 share a file; chapter 3 lies in a folder whose name needs an escape."""
+    """Chapters 1 and 2 share a file; chapter 3 lies in a folder whose name needs escapes, in a
+    file whose name is not ASCII."""
     def page(inner):
         return ('<?xml version="1.0" encoding="utf-8"?>\n'
                 '<html xmlns="http://www.w3.org/1999/xhtml"><head><title/><script src="x.js"/></head>'
                 "<body>\n%s\n</body></html>" % inner)
     nav = "".join('<li><a href="%s">%s</a></li>' % (h, esc(c[0])) for h, c in zip(
-        ["text/one.xhtml", "text/one.xhtml#c2", "text/part%202/two.xhtml"], CHAPTERS))
+        ["text/one.xhtml", "text/one.xhtml#c2", "text/part%202/zw%C3%B6lf.xhtml"], CHAPTERS))
     return zipped([
         ("mimetype", "application/epub+zip"),
         ("META-INF/container.xml",
@@ -93,13 +94,13 @@ def epub():
         ("OPS/book.opf",
          '<?xml version="1.0"?><package xmlns="http://www.idpf.org/2007/opf" version="3.0">'
          '<metadata/><manifest><item id="nav" href="nav.xhtml" properties="nav" '
-         'media-type="application/xhtml+xml"/><item id="b" href="text/part%202/two.xhtml" '
+         'media-type="application/xhtml+xml"/><item id="b" href="text/part%202/zw%C3%B6lf.xhtml" '
          'media-type="application/xhtml+xml"/><item id="a" href="text/one.xhtml" '
          'media-type="application/xhtml+xml"/></manifest>'
          '<spine><itemref idref="a"/><itemref idref="b"/></spine></package>'),
         ("OPS/nav.xhtml", page('<nav epub:type="toc" xmlns:epub="http://www.idpf.org/2007/ops">'
                                "<ol>%s</ol></nav>" % nav)),
-        ("OPS/text/part 2/two.xhtml", page(body(2))),
+        ("OPS/text/part 2/zwölf.xhtml", page(body(2))),
         ("OPS/text/one.xhtml", page("<h1>%s</h1>\n%s\n<a id=\"x\"/>%s" % (TITLE, body(0), body(1)))),
     ])
 
