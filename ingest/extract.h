@@ -53,6 +53,7 @@ const char *extract_language(const char *name, const void *bytes, size_t n);
  *   ERR_CORRUPT   damaged, encrypted, or it ran into a limit of the sandbox; skip it, with e->msg
  *   ERR_NOTFOUND  the program for this format is not installed, or the kernel has no seccomp to run
  *                 its parser in; skip it, with e->msg
+ *   ERR_INTR      somebody asked to stop (base/stop.h); headings may be missing without it
  *   ERR_NOMEM, ERR_IO  our own trouble
  * e->msg is a reason without the file's name: "encrypted: a password is needed". */
 int extract(struct extractor *x, const char *name, const void *bytes, size_t n,

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/size.h"
+#include "base/stop.h"
 #include "base/utf8.h"
 #include "ingest/jail.h"
 
@@ -386,6 +387,22 @@ void sandbox_free(struct sandbox *s)
 	free(s);
 }
 
+/* False when somebody asked to stop and the answer is not there at once: a document may take a minute,
+ * the user should not. */
+static bool wait_answer(int sock)
+{
+	struct pollfd p = { .fd = sock, .events = POLLIN };
+
+	for (;;) {
+		int n = poll(&p, 1, 200);
+
+		if (n > 0 || (n < 0 && errno != EINTR))
+			return true;
+		if (!n && stop_requested())
+			return false;
+	}
+}
+
 static bool exchange(struct sandbox *s, const struct ask *q, const int *fd, int n_fd,
 		     struct answer *a)
 {
@@ -410,6 +427,8 @@ static bool exchange(struct sandbox *s, const struct ask *q, const int *fd, int 
 	while (n < 0 && errno == EINTR);
 	if (n != (ssize_t)sizeof(*q))
 		return false;
+	if (!wait_answer(s->sock))
+		return false;
 	do
 		n = recv(s->sock, a, sizeof(*a), 0);
 	while (n < 0 && errno == EINTR);
@@ -432,6 +451,8 @@ static int request(struct sandbox *s, const struct ask *q, const int *fd, int n_
 			return 0;
 		}
 		stop_helper(s);
+		if (stop_requested())
+			return err_set(e, ERR_INTR, "interrupted");
 	}
 	return err_set(e, ERR_IO, "the extractors' helper process keeps dying");
 }

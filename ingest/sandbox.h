@@ -61,6 +61,7 @@ int sandbox_new(struct sandbox **out, const struct sandbox_job *jobs, size_t n_j
 /* Run jobs[job] on in and append its answer to out.  arg is at most 200 bytes.
  *   ERR_CORRUPT  killed by a limit or a fault; msg says which: "html extractor stopped after 30 s
  *                of CPU", "... wanted more than 1024 MiB of memory", "... crashed (signal 11)"
+ *   ERR_INTR     somebody asked to stop (base/stop.h): the child is killed
  *   a job's own error, with its message.  A program that exits with a status other than 0 is
  *   ERR_MISMATCH with its first line on stderr as message and *status (may be NULL) set. */
 int sandbox_run(struct sandbox *s, size_t job, const char *arg, const void *in, size_t n,

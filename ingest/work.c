@@ -162,15 +162,11 @@ static void rehearse(struct work *w, struct job *j)
 	j->doc = (struct document){ 0 };
 }
 
-static void run_job(struct work *w, struct extractor *x, struct job *j)
+static void one_job(struct work *w, struct extractor *x, struct job *j)
 {
 	struct err e = { 0 };
 	int rc;
 
-	if (stop_requested()) {
-		j->rc = err_set(&j->e, ERR_INTR, "interrupted");
-		return;
-	}
 	if (!get_bytes(w, j))
 		return;
 	rc = extract(x, j->it->path, j->bytes.data ? j->bytes.data : "", j->bytes.len, &j->doc, &e);
@@ -201,6 +197,16 @@ static void run_job(struct work *w, struct extractor *x, struct job *j)
 		j->rc = extract_symbols(x, j->it->path, &j->doc, &j->e);
 	if (!j->rc)
 		pack(j);
+}
+
+/* What was made while somebody asked to stop may lack what a stopped parser would have added, so it
+ * is not used. */
+static void run_job(struct work *w, struct extractor *x, struct job *j)
+{
+	if (!stop_requested())
+		one_job(w, x, j);
+	if (stop_requested())
+		j->rc = err_set(&j->e, ERR_INTR, "interrupted");
 }
 
 struct job *job_new(const struct item *it)

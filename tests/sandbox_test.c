@@ -3,10 +3,14 @@
 #include "config.h"
 
 #include "ingest/sandbox.h"
+
+#include "base/clock.h"
+#include "base/stop.h"
 #include "tests/check.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,6 +151,31 @@ static void test_functions(struct sandbox *s)
 	ok(good == 100, "and the next hundred documents are fine");
 }
 
+static void *stop_soon(void *arg)
+{
+	(void)arg;
+	usleep(300000);
+	stop_request();
+	return NULL;
+}
+
+static void test_stop(struct sandbox *s)
+{
+	struct sandbox_limit patient = LIM;
+	double start = clock_now();
+	pthread_t t;
+	int rc;
+
+	patient.cpu_seconds = 30;
+	pthread_create(&t, NULL, stop_soon, NULL);
+	rc = run(s, LOOP, "", &patient);
+	pthread_join(t, NULL);
+	ok(rc == ERR_INTR && clock_now() - start < 10, "a request to stop ends a loop (%.1f s)",
+	   clock_now() - start);
+	stop_clear();
+	ok(!run(s, ECHO, "again", &LIM) && !strcmp(out.data, "<again"), "and the next document is fine");
+}
+
 static void test_programs(struct sandbox *s)
 {
 	int status = 0;
@@ -185,6 +214,7 @@ int main(void)
 	if (run(s, ECHO, "", &LIM) == ERR_NOTFOUND)
 		skip_all(err.msg);
 	test_functions(s);
+	test_stop(s);
 	test_programs(s);
 	test_spawn(s);
 	sandbox_free(s);
