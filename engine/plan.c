@@ -108,6 +108,7 @@ static void copy_str(char *dst, size_t cap, struct gguf_str s)
 static int read_sizes(struct plan *p, const struct gguf *g, struct err *e)
 {
 	const struct gguf_tensor *embd = gguf_tensor(g, "token_embd.weight");
+	uint32_t window = 0;
 	uint64_t n_token;
 	int rc;
 
@@ -143,8 +144,13 @@ static int read_sizes(struct plan *p, const struct gguf *g, struct err *e)
 			       gguf_path(g), p->n_rot, p->head_dim);
 	p->n_ctx_train = 2048;
 	rc = maybe_u32(p, g, "context_length", &p->n_ctx_train, e);
+	if (!rc)
+		rc = maybe_u32(p, g, "attention.sliding_window", &window, e);
 	if (rc)
 		return rc;
+	/* A sliding window is not there; up to its width it makes no difference. */
+	if (window && strcmp(p->arch, "llama4"))
+		p->n_ctx_train = MIN(p->n_ctx_train, window);
 	/* The vocabulary is as long as the embedding has rows; a key that disagrees is damage. */
 	if (!embd || embd->n_dim < 2 || embd->ne[1] == 0 || embd->ne[1] > INT32_MAX)
 		return err_set(e, ERR_MODEL, "'%s' has no usable tensor token_embd.weight",

@@ -44,7 +44,7 @@ struct plan {
 	char     arch[32];
 	char     name[96];		/* general.name, or the architecture */
 	uint32_t n_layer, n_embd, n_head, n_head_kv, head_dim, n_rot;
-	uint32_t n_vocab, n_ctx_train;
+	uint32_t n_vocab, n_ctx_train;	/* trained context; at most the sliding window, if the file has one */
 	uint32_t n_ff;			/* dense FFN width */
 	uint32_t n_ff_expert;		/* width of each expert and of the shared expert */
 	uint32_t n_expert, n_expert_used;

@@ -510,6 +510,20 @@ static void test_bad(const char *what, const char *says, struct spec s)
 	unmake(&m);
 }
 
+static void test_window(void)
+{
+	struct spec s = { .key = "attention.sliding_window", .value = 100 };
+	struct model *model;
+	struct made m;
+	struct err e = { 0 };
+
+	make(&m, &s);
+	ok(!model_open(&model, m.path, &e) && model->plan.n_ctx_train == 100,
+	   "a sliding window ends the context: up to there it makes no difference");
+	model_close(model);
+	unmake(&m);
+}
+
 static void test_poison(float poison)
 {
 	struct spec s = { .poison = poison };
@@ -662,6 +676,7 @@ int main(void)
 	test_bad("a chunk size as text", "chunk_size", (struct spec){ .arch = "llama4", .key = "folio.attention.chunk_size", .text = "8" });
 	test_bad("a huge chunk", "chunk", (struct spec){ .arch = "llama4", .key = "folio.attention.chunk_size", .value = 1 << 30 });
 
+	test_window();
 	test_poison(NAN);
 	test_poison(INFINITY);
 	test_torn();
