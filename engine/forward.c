@@ -11,6 +11,8 @@
 
 /* Tokens a tile in the loops over tokens (norms, rotation). */
 #define TOKEN_TILE 16
+/* Tokens whose int8 form one task makes: whole tiles of struct act. */
+#define ACT_TOKENS (2 * ACT_TILE)
 
 /* ---- set-up ---- */
 
@@ -63,6 +65,7 @@ int forward_new(struct forward **out, const struct model *m, const struct kern *
 	size_t nq = (size_t)p->n_head * p->head_dim, nkv = (size_t)p->n_head_kv * p->head_dim;
 	size_t n_ff = max_ff(p), cols = max_cols(p), b = n_batch;
 	size_t group = p->n_head / p->n_head_kv, n_row = MAX((size_t)ATTEND_ROWS, group);
+	size_t b_tile = (b + ACT_TILE - 1) / ACT_TILE * ACT_TILE;
 	struct forward *f = calloc(1, sizeof(*f));
 	bool bad = false;
 
@@ -86,10 +89,11 @@ int forward_new(struct forward **out, const struct model *m, const struct kern *
 	f->state_l = room(b * p->n_head, sizeof(float), &bad);
 	f->act_room = (struct act){
 		.q = room(b * cols, 1, &bad), .q2 = room(b * cols, 1, &bad),
-		.u = room(b * cols, 1, &bad), .u2 = room(b * cols, 1, &bad),
 		.d = room(b * (cols / ACT_BLOCK + 1), sizeof(float), &bad),
 		.d2 = room(b * (cols / ACT_BLOCK + 1), sizeof(float), &bad),
 		.s = room(b * (cols / 16 + 1), sizeof(float), &bad),
+		.tile_q = room(b_tile * cols, 1, &bad), .tile_q2 = room(b_tile * cols, 1, &bad),
+		.tile_s = room(b_tile / ACT_TILE * (cols / ACT_BLOCK + 1), sizeof(struct act_scales), &bad),
 	};
 	if (p->n_expert) {
 		f->router = room(b * p->n_expert, sizeof(float), &bad);
@@ -130,8 +134,9 @@ void forward_free(struct forward *f)
 	free(f->attn_scratch), free(f->linear_scratch);
 	free(f->inv_freq), free(f->h), free(f->x), free(f->q), free(f->att), free(f->k), free(f->v);
 	free(f->gate), free(f->up), free(f->cos_sin), free(f->pos), free(f->temperature);
-	free(f->state_m), free(f->state_l), free(f->act_room.q), free(f->act_room.q2), free(f->act_room.u);
-	free(f->act_room.u2), free(f->act_room.d), free(f->act_room.d2), free(f->act_room.s);
+	free(f->state_m), free(f->state_l), free(f->act_room.q), free(f->act_room.q2);
+	free(f->act_room.d), free(f->act_room.d2), free(f->act_room.s), free(f->act_room.tile_q);
+	free(f->act_room.tile_q2), free(f->act_room.tile_s);
 	free(f->router), free(f->expert), free(f->moe_x), free(f->moe_y);
 	free(f);
 }
@@ -147,10 +152,10 @@ static void act_tile(void *ctx, size_t task, int worker)
 {
 	struct forward *f = ctx;
 	struct act *a = &f->act;
-	size_t t1 = MIN((task + 1) * TOKEN_TILE, a->n_row);
+	size_t t1 = MIN((task + 1) * ACT_TOKENS, a->n_row);
 
 	(void)worker;
-	for (size_t t = task * TOKEN_TILE; t < t1; t++)
+	for (size_t t = task * ACT_TOKENS; t < t1; t++)
 		f->kern->quant_act(a, t);
 }
 
@@ -164,7 +169,7 @@ void forward_act(struct forward *f, const float *x, size_t n, size_t n_col)
 	f->act.n_col = n_col;
 	f->act.x = x;
 	if (int8)
-		pool_run(f->pool, (n + TOKEN_TILE - 1) / TOKEN_TILE, act_tile, f);
+		pool_run(f->pool, (n + ACT_TOKENS - 1) / ACT_TOKENS, act_tile, f);
 }
 
 struct norm_run {

@@ -45,12 +45,27 @@ struct act {
 	size_t   n_row, n_col;
 	const float *x;		/* [n_row][n_col] */
 	int8_t  *q, *q2;	/* [n_row][n_col], at most 127 in absolute value */
-	uint8_t *u, *u2;	/* the same plus 128: the unsigned side of an int8 dot product */
 	float   *d, *d2;	/* [n_row][n_col / 32] */
 	float   *s;		/* [n_row][n_col / 16], sums of q * d + q2 * d2 over 16: for types with an offset */
+	/* The same for the many-token kernels, filled when n_row > KERN_FEW: tiles of ACT_TILE tokens,
+	 * block by block, so that a tile is read in one sweep from one pointer.  The tokens past n_row of
+	 * the last tile hold anything. */
+	int8_t  *tile_q, *tile_q2;	/* [n_tile][n_col / 32][ACT_TILE][32] */
+	struct act_scales *tile_s;	/* [n_tile][n_col / 32] */
 };
 
 #define ACT_COARSE 2.0f
+#define ACT_TILE   12
+
+/* What goes with one block of 32 columns of ACT_TILE tokens. */
+struct act_scales {
+	float   d[ACT_TILE], s32[ACT_TILE], s16[2][ACT_TILE];	/* s over 32 and over 16 */
+	int32_t z32[ACT_TILE], z16[2][ACT_TILE];	/* -128 * sums of q: takes a bias of the weights out */
+	float   d2[ACT_TILE];
+	int32_t z32_2[ACT_TILE], z16_2[2][ACT_TILE];	/* of q2 */
+	uint32_t fine;		/* some token has a second digit here */
+	uint32_t pad[3];
+};
 
 /* Rows [r0, r1) of a weight matrix [..][n_col]. */
 struct rows {

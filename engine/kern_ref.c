@@ -71,8 +71,6 @@ static void ref_quant_act(const struct act *a, size_t t)
 
 				a->q[at] = q;
 				a->q2[at] = q2;
-				a->u[at] = (uint8_t)(q + 128);
-				a->u2[at] = (uint8_t)(q2 + 128);
 				sum += q;
 				sum2 += q2;
 			}

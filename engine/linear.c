@@ -7,7 +7,7 @@
  * many tokens compute on an unpacked panel. */
 #define FEW_ROWS  128
 #define MANY_ROWS KERN_PANEL
-#define MANY_TOKENS 512
+#define MANY_TOKENS (43 * ACT_TILE)	/* 516: a batch of 512 is one part, and no tile is cut */
 
 struct run {
 	const struct linear *l;

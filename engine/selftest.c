@@ -12,6 +12,7 @@
 
 #define N_ROW  71
 #define MAX_TOKENS 23
+#define TILED  (2 * ACT_TILE)	/* MAX_TOKENS in whole tiles */
 #define MAX_COLS 512
 #define MAX_HEAD 128
 #define MAX_QUERIES 48
@@ -26,7 +27,8 @@ struct bench {
 	float x[MAX_TOKENS * MAX_COLS], xq[MAX_TOKENS * MAX_COLS];
 	float want[MAX_TOKENS * N_ROW], got[MAX_TOKENS * N_ROW];
 	int8_t q[MAX_TOKENS * MAX_COLS], q2[MAX_TOKENS * MAX_COLS];
-	uint8_t u[MAX_TOKENS * MAX_COLS], u2[MAX_TOKENS * MAX_COLS];
+	int8_t tile_q[TILED * MAX_COLS], tile_q2[TILED * MAX_COLS];
+	struct act_scales tile_s[TILED / ACT_TILE * MAX_COLS / ACT_BLOCK];
 	float d[MAX_TOKENS * MAX_COLS / 32], d2[MAX_TOKENS * MAX_COLS / 32], s[MAX_TOKENS * MAX_COLS / 16];
 	_Alignas(64) float page[2 * N_PAGE][KV_PAGE * MAX_HEAD];
 	float query[MAX_QUERIES * MAX_HEAD], o[2][MAX_QUERIES * MAX_HEAD];
@@ -126,7 +128,8 @@ static void check_linear(struct bench *b, int type, size_t n_col, size_t n_tok)
 	for (size_t i = 0; i < n; i++)
 		b->xq[i] = b->x[i] = noise(b) * (i % 37 ? 1.0f : 20.0f);
 	if (b->k->int8 && quant_info(type)->block_elems > 1) {
-		a.q = b->q, a.q2 = b->q2, a.u = b->u, a.u2 = b->u2, a.d = b->d, a.d2 = b->d2, a.s = b->s;
+		a.q = b->q, a.q2 = b->q2, a.d = b->d, a.d2 = b->d2, a.s = b->s;
+		a.tile_q = b->tile_q, a.tile_q2 = b->tile_q2, a.tile_s = b->tile_s;
 		for (size_t t = 0; t < n_tok; t++)
 			b->k->quant_act(&a, t);
 		for (size_t i = 0; i < n; i++)

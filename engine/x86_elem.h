@@ -54,25 +54,46 @@ static inline float block_top(const float *x)
 	return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
 }
 
-/* Four vectors of 32-bit integers to 32 bytes in order, signed and plus 128; half sums to sum[2]. */
-static inline void store_codes(const __m256i i[4], int8_t *q, uint8_t *u, int sum[2])
+/* Four vectors of 32-bit integers to 32 bytes in order; half sums to sum[2]. */
+static inline __m256i pack_codes(const __m256i i[4], int sum[2])
 {
 	const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-	__m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(i[0], i[1]), _mm256_packs_epi32(i[2], i[3]));
 
 	for (int half = 0; half < 2; half++) {
 		__m256i t = _mm256_add_epi32(i[2 * half], i[2 * half + 1]);
 
 		sum[half] = hsum_i32(_mm_add_epi32(_mm256_castsi256_si128(t), _mm256_extracti128_si256(t, 1)));
 	}
-	bytes = _mm256_permutevar8x32_epi32(bytes, order);
-	_mm256_storeu_si256((__m256i *)q, bytes);
-	_mm256_storeu_si256((__m256i *)u, _mm256_xor_si256(bytes, _mm256_set1_epi8((char)0x80)));
+	return _mm256_permutevar8x32_epi32(
+		_mm256_packs_epi16(_mm256_packs_epi32(i[0], i[1]), _mm256_packs_epi32(i[2], i[3])), order);
 }
 
 static inline __m256i clamp127(__m256i v)
 {
 	return _mm256_max_epi32(_mm256_min_epi32(v, _mm256_set1_epi32(127)), _mm256_set1_epi32(-127));
+}
+
+/* One block of one token into its tile. */
+static inline void store_tile(const struct act *a, size_t t, size_t b, __m256i q, __m256i q2, const int sum[2],
+			      const int sum2[2])
+{
+	size_t n_block = a->n_col / ACT_BLOCK, at = t / ACT_TILE * n_block + b, i = t % ACT_TILE;
+	size_t row = t * n_block + b;
+	struct act_scales *s = a->tile_s + at;
+
+	_mm256_storeu_si256((__m256i *)(a->tile_q + (at * ACT_TILE + i) * ACT_BLOCK), q);
+	_mm256_storeu_si256((__m256i *)(a->tile_q2 + (at * ACT_TILE + i) * ACT_BLOCK), q2);
+	s->d[i] = a->d[row];
+	s->d2[i] = a->d2[row];
+	s->s32[i] = a->s[2 * row] + a->s[2 * row + 1];
+	s->z32[i] = -128 * (sum[0] + sum[1]);
+	s->z32_2[i] = -128 * (sum2[0] + sum2[1]);
+	for (size_t half = 0; half < 2; half++) {
+		s->s16[half][i] = a->s[2 * row + half];
+		s->z16[half][i] = -128 * sum[half];
+		s->z16_2[half][i] = -128 * sum2[half];
+	}
+	s->fine = (i ? s->fine : 0) | (a->d2[row] > 0);
 }
 
 static void x86_quant_act(const struct act *a, size_t t)
@@ -90,32 +111,31 @@ static void x86_quant_act(const struct act *a, size_t t)
 		size_t at = t * a->n_col + b * ACT_BLOCK;
 		bool fine = d[b] > ACT_COARSE * mean;
 		float inv = d[b] > 0 ? 127.0f / d[b] : 0;
-		int sum[2], sum2[2];
-		__m256i q[4];
+		int sum[2], sum2[2] = { 0, 0 };
+		__m256i v[4], q, q2 = _mm256_setzero_si256();
 
 		d[b] /= 127.0f;
+		d2[b] = fine ? d[b] / 254.0f : 0;
 		for (int i = 0; i < 4; i++)
-			q[i] = clamp127(_mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + 8 * i),
+			v[i] = clamp127(_mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + 8 * i),
 									_mm256_set1_ps(inv))));
-		store_codes(q, a->q + at, a->u + at, sum);
-		if (!fine) {
-			d2[b] = 0;
-			_mm256_storeu_si256((__m256i *)(a->q2 + at), _mm256_setzero_si256());
-			_mm256_storeu_si256((__m256i *)(a->u2 + at), _mm256_set1_epi8((char)0x80));
-			s[2 * b] = d[b] * (float)sum[0];
-			s[2 * b + 1] = d[b] * (float)sum[1];
-			continue;
-		}
-		d2[b] = d[b] / 254.0f;
-		for (int i = 0; i < 4; i++) {
-			__m256 back = _mm256_mul_ps(_mm256_cvtepi32_ps(q[i]), _mm256_set1_ps(d[b]));
-			__m256 rest = _mm256_sub_ps(_mm256_loadu_ps(x + 8 * i), back);
+		q = pack_codes(v, sum);
+		if (fine) {
+			for (int i = 0; i < 4; i++) {
+				__m256 back = _mm256_mul_ps(_mm256_cvtepi32_ps(v[i]), _mm256_set1_ps(d[b]));
+				__m256 rest = _mm256_sub_ps(_mm256_loadu_ps(x + 8 * i), back);
 
-			q[i] = clamp127(_mm256_cvtps_epi32(_mm256_mul_ps(rest, _mm256_set1_ps(254.0f / d[b]))));
+				v[i] = clamp127(_mm256_cvtps_epi32(_mm256_mul_ps(rest,
+										 _mm256_set1_ps(254.0f / d[b]))));
+			}
+			q2 = pack_codes(v, sum2);
 		}
-		store_codes(q, a->q2 + at, a->u2 + at, sum2);
+		_mm256_storeu_si256((__m256i *)(a->q + at), q);
+		_mm256_storeu_si256((__m256i *)(a->q2 + at), q2);
 		for (int half = 0; half < 2; half++)
 			s[2 * b + (size_t)half] = d[b] * (float)sum[half] + d2[b] * (float)sum2[half];
+		if (a->n_row > KERN_FEW)
+			store_tile(a, t, b, q, q2, sum, sum2);
 	}
 }
 

@@ -36,6 +36,7 @@ static uint64_t x86_spin(size_t n)
 #ifdef __AVX512VNNI__
 	__m512i s[12], a = _mm512_set1_epi8((char)(n & 3)), b = _mm512_set1_epi8(1);
 
+#pragma GCC unroll 12
 	for (int j = 0; j < 12; j++)
 		s[j] = _mm512_setzero_si512();
 	for (size_t i = 0; i < n; i++)
@@ -44,6 +45,8 @@ static uint64_t x86_spin(size_t n)
 			s[j] = _mm512_dpbusd_epi32(s[j], a, b);
 			__asm__ volatile("" : "+v"(s[j]));
 		}
+	/* Unrolled too: else the sums live in memory, and this measures stores. */
+#pragma GCC unroll 12
 	for (int j = 1; j < 12; j++)
 		s[0] = _mm512_add_epi32(s[0], s[j]);
 	keep = _mm512_reduce_add_epi32(s[0]);
@@ -52,6 +55,7 @@ static uint64_t x86_spin(size_t n)
 #else
 	__m256i s[12], a = _mm256_set1_epi8((char)(n & 3)), b = _mm256_set1_epi8(1);
 
+#pragma GCC unroll 12
 	for (int j = 0; j < 12; j++)
 		s[j] = _mm256_setzero_si256();
 	for (size_t i = 0; i < n; i++)
@@ -60,6 +64,7 @@ static uint64_t x86_spin(size_t n)
 			s[j] = _mm256_add_epi16(s[j], _mm256_maddubs_epi16(a, b));
 			__asm__ volatile("" : "+x"(s[j]));
 		}
+#pragma GCC unroll 12
 	for (int j = 1; j < 12; j++)
 		s[0] = _mm256_add_epi16(s[0], s[j]);
 	keep = _mm256_extract_epi16(s[0], 0);

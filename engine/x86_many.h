@@ -2,13 +2,12 @@
  *
  * KERN_PANEL rows of the weight are unpacked once and then multiplied with all tokens of the call:
  *
- *     code [n_col / 4][32 rows][4 columns]   s8; one vector instruction takes 4 columns of 8 or 16 rows
+ *     code [n_col / 4][32 rows][4 columns]   one vector instruction takes 4 columns of 8 or 16 rows
  *     d, m [n_col / group][32 rows]          f32
- *     fix  [n_col / group][32 rows]          i32, -128 * sum of the group's codes
  *
- * The activations are the unsigned side (u = q + 128), so a group's sum starts from fix and is exact:
- * fix + sum u * code = sum q * code.  Then y += float(sum) * d * act.d, and m * act.s where a type has
- * minima.  Each y is summed over groups in rising order, whatever the tile.
+ * The weights are the unsigned side of the dot product: symmetric codes get a bias, which is taken out
+ * again through the sums of the activations.  A group's sum is exact; then y += float(sum) * d * act.d,
+ * and m * act.s where a type has minima.  Each y is summed over groups in rising order, whatever the tile.
  *
  * What was tried: one activation scale a row is 8 % faster and loses a bit and a half; unpacking to
  * 16 rows a panel halves the panel but doubles the loads of activations.
@@ -21,15 +20,18 @@
 #include "engine/x86_unpack.h"
 
 #define PANEL KERN_PANEL
+#ifdef __AVX512VNNI__
+#define BIAS_IS_MIN 0
+#else
+#define BIAS_IS_MIN 1
+#endif
 #define UNPACK_COLS 256		/* columns unpacked at a time: the largest block of any type */
 
 struct panel {
 	int8_t  *code;
 	float   *d, *m;
-	int32_t *fix;
 	size_t   n_col, group;
 	bool     has_min;
-	float   *any;	/* [n_col / 32], of the tile at work: see fine_blocks */
 };
 
 static size_t panel_bytes(size_t n_col)
@@ -37,17 +39,17 @@ static size_t panel_bytes(size_t n_col)
 	/* code, three arrays at the finest group, and the rows being unpacked; the few-token loops and
 	 * the float loops need less. */
 	return PANEL * n_col + 3 * 4 * PANEL * (n_col / 16 + 1) +
-	       PANEL * UNPACK_COLS + 2 * 4 * PANEL * (UNPACK_COLS / 16) + 8 * n_col + 256 +
-	       4 * (n_col / 32 + 16);
+	       PANEL * UNPACK_COLS + 2 * 4 * PANEL * (UNPACK_COLS / 16) + 8 * n_col + 256;
 }
 
-/* Eight rows of 32 bytes, rows ld apart, to eight groups of [8 rows][4 bytes], groups PANEL*4 apart. */
-static inline void interleave8(const int8_t *src, size_t ld, int8_t *dst)
+/* Eight rows of 32 bytes, rows ld apart, plus bias, to eight groups of [8 rows][4 bytes], groups
+ * PANEL*4 apart. */
+static inline void interleave8(const int8_t *src, size_t ld, char bias, int8_t *dst)
 {
 	__m256i r[8], a[8], b[8];
 
 	for (size_t i = 0; i < 8; i++)
-		r[i] = _mm256_loadu_si256((const __m256i *)(src + i * ld));
+		r[i] = _mm256_add_epi8(_mm256_loadu_si256((const __m256i *)(src + i * ld)), _mm256_set1_epi8(bias));
 	for (size_t i = 0; i < 8; i += 2) {
 		a[i] = _mm256_unpacklo_epi32(r[i], r[i + 1]);
 		a[i + 1] = _mm256_unpackhi_epi32(r[i], r[i + 1]);
@@ -66,20 +68,14 @@ static inline void interleave8(const int8_t *src, size_t ld, int8_t *dst)
 	}
 }
 
-/* fix of one group: n4 steps of 4 columns from code on. */
-static inline void panel_fix(const int8_t *code, size_t n4, int32_t *fix)
+/* What is added to the codes of a symmetric type to make them unsigned. */
+static inline char code_bias(struct code_form f)
 {
-	for (size_t c = 0; c < PANEL; c += 8) {
-		__m256i s = _mm256_setzero_si256();
-
-		for (size_t k = 0; k < n4; k++) {
-			__m256i w = _mm256_loadu_si256((const __m256i *)(code + k * PANEL * 4 + c * 4));
-			__m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), w);
-
-			s = _mm256_add_epi32(s, _mm256_madd_epi16(pairs, _mm256_set1_epi16(-128)));
-		}
-		_mm256_storeu_si256((__m256i *)(fix + c), s);
-	}
+#ifdef __AVX512VNNI__
+	return f.has_min ? 0 : (char)128;
+#else
+	return f.has_min || f.limit > 32 ? 0 : (char)f.limit;
+#endif
 }
 
 /* Unpack rows [r0, r0 + n) of w, n <= PANEL; the rest of the panel is zero. */
@@ -87,20 +83,19 @@ static void panel_fill(struct panel *p, const struct rows *w, size_t r0, size_t 
 {
 	struct code_form f = code_form(w->type);
 	size_t ng = n_col / f.group;
+	char bias = code_bias(f);
 	int8_t *row;
 	float *rd, *rm;
 
 	p->n_col = n_col;
 	p->group = f.group;
-	p->has_min = f.has_min;
+	p->has_min = f.has_min || (bias && BIAS_IS_MIN);
 	p->d = (float *)scratch;
 	p->m = p->d + PANEL * ng;
-	p->fix = (int32_t *)(p->m + PANEL * ng);
-	p->code = (int8_t *)(p->fix + PANEL * ng);
+	p->code = (int8_t *)(p->m + PANEL * ng);
 	row = p->code + PANEL * n_col;
 	rd = (float *)(row + PANEL * UNPACK_COLS);
 	rm = rd + PANEL * (UNPACK_COLS / 16);
-	p->any = rm + PANEL * (UNPACK_COLS / 16);
 	if (n < PANEL) {
 		memset(row, 0, PANEL * UNPACK_COLS);
 		memset(rd, 0, 2 * 4 * PANEL * (UNPACK_COLS / 16));
@@ -113,30 +108,17 @@ static void panel_fill(struct panel *p, const struct rows *w, size_t r0, size_t 
 				   row + i * UNPACK_COLS, rd + i * 16, rm + i * 16);
 		for (size_t k = 0; k < nc; k += 32)
 			for (size_t i = 0; i < PANEL; i += 8)
-				interleave8(row + i * UNPACK_COLS + k, UNPACK_COLS,
+				interleave8(row + i * UNPACK_COLS + k, UNPACK_COLS, bias,
 					    p->code + (c + k) * PANEL + i * 4);
 		for (size_t g = 0; g < nc / f.group; g++) {
 			for (size_t i = 0; i < PANEL; i++)
 				p->d[(g0 + g) * PANEL + i] = rd[i * 16 + g];
-			if (f.has_min)
-				for (size_t i = 0; i < PANEL; i++)
-					p->m[(g0 + g) * PANEL + i] = rm[i * 16 + g];
-			panel_fix(p->code + (c + g * f.group) * PANEL, f.group / 4, p->fix + (g0 + g) * PANEL);
+			for (size_t i = 0; i < PANEL && f.has_min; i++)
+				p->m[(g0 + g) * PANEL + i] = rm[i * 16 + g];
+			for (size_t i = 0; i < PANEL && p->has_min && !f.has_min; i++)
+				p->m[(g0 + g) * PANEL + i] = -(float)bias * rd[i * 16 + g];
 		}
 	}
-}
-
-/* Which blocks of 32 have a second digit in any of nt tokens: one float a block, > 0 where so. */
-static inline void fine_blocks(const struct act *a, size_t t0, size_t nt, float *any)
-{
-	size_t n32 = a->n_col / 32;
-	const float *d2 = a->d2 + t0 * n32;
-
-	for (size_t b = 0; b < n32; b++)
-		any[b] = d2[b];
-	for (size_t t = 1; t < nt; t++)
-		for (size_t b = 0; b < n32; b++)
-			any[b] += d2[t * n32 + b];
 }
 
 #ifdef __AVX512VNNI__
@@ -145,19 +127,15 @@ static inline void fine_blocks(const struct act *a, size_t t0, size_t nt, float 
 #include "engine/x86_many_avx2.h"
 #endif
 
-/* All tokens against one panel of n rows, into y (of the panel's first row). */
+/* Tokens [t0, t1) against one panel of n rows, into y (of the panel's first row). */
 static void panel_multiply(const struct panel *p, const struct act *a, size_t t0, size_t t1, float *y,
 			   size_t ldy, size_t n, int limit)
 {
-	size_t t = t0;
+	for (size_t t = t0; t < t1;) {
+		size_t tile = t / ACT_TILE, first = t % ACT_TILE, last = MIN((size_t)ACT_TILE, t1 - tile * ACT_TILE);
 
-	for (; t + TILE_TOKENS <= t1; t += TILE_TOKENS) {
-		fine_blocks(a, t, TILE_TOKENS, p->any);
-		tile_full(p, a, t, y + t * ldy, ldy, n, limit);
-	}
-	if (t < t1) {
-		fine_blocks(a, t, t1 - t, p->any);
-		tile_rest(p, a, t, t1 - t, y + t * ldy, ldy, n, limit);
+		tile_run(p, a, tile, first, last, y + t * ldy, ldy, n, limit);
+		t = tile * ACT_TILE + last;
 	}
 }
 
