@@ -1,11 +1,14 @@
-/* ingest/walk.h - what the parts of the walk share: walk.c (files), walk_git.c (revisions),
- * walk_archive.c (members).  Private to ingest/.  The rules are told in source.h. */
+/* ingest/walk.h - what the parts of the walk share: walk.c (roots and decisions), walk_files.c
+ * (folders), walk_git.c (revisions), walk_archive.c (members), item.c (reading).  Private to
+ * ingest/.  The rules are told in source.h. */
 #ifndef INGEST_WALK_H
 #define INGEST_WALK_H
 
 #include "ingest/repo.h"
 #include "ingest/rulestack.h"
 #include "ingest/source.h"
+
+#include <sys/stat.h>
 
 struct walk {
 	const struct walk_opts *o;
@@ -52,6 +55,34 @@ void walk_verdict(struct item *it, enum item_state s, enum item_why why, const c
 
 /* Is an item for this path of interest, and may one be below it?  (opts.only) */
 bool walk_wants(const struct walk *w);
+
+static inline void walk_cut(struct buf *b, size_t n)
+{
+	b->len = n;
+	if (b->data)
+		b->data[n] = 0;
+}
+
+void walk_fill_stat(struct item *it, const struct stat *st);
+
+/* What surrounds the place in terms of git; saved while a repository inside is walked. */
+struct walk_git_state {
+	struct repo *repo;
+	size_t       top;
+	size_t       floor[RULES_N_GROUP], n[RULES_N_GROUP];
+};
+
+/* The repository whose top is the first `top` bytes of full, and out of it again. */
+int walk_enter_repo(struct walk *w, size_t top, struct walk_git_state *save, struct err *e);
+void walk_leave_repo(struct walk *w, const struct walk_git_state *save);
+/* Rule files of the folders above the root: .gitignore from the repository's top on. */
+int walk_push_parents(struct walk *w, struct err *e);
+
+/* The folder at the place and all below.  parent_out: why everything here is out that git does not
+ * track; NULL when it is not. */
+int walk_files(struct walk *w, const struct item *parent_out, struct err *e);
+/* One file, or what cannot be opened: told, and entered when it is an archive. */
+int walk_file_entry(struct walk *w, struct item *it, struct err *e);
 
 /* A revision.  The place is at the root of the source. */
 int walk_revision(struct walk *w, const char *root, struct err *e);
