@@ -3,8 +3,8 @@
  *   verify   reads only, beside any other work.  Structure: every page of the catalog against its
  *            sum, SQLite's own checks, file sizes, that every span, extent, page and tail hangs
  *            together.  With a share > 0 also that share of texts, maps, segments and tails.
- *   repair   drops what verify names and can be had again, and says what must be encoded again;
- *            rebuilds full-text indexes; names what is lost.
+ *   repair   puts pages back that a damaged catalog has lost, drops what verify names and can be
+ * had again, and says what must be encoded again; rebuilds full-text indexes; names what is lost.
  *   forget   removes snapshots; what only they used goes with the next prune.
  *   prune    drops documents, spans and extents that nothing refers to, rewrites segments that are
  *            mostly dead, unlinks dead files.  Each step is a batch of its own, so it can be
@@ -51,6 +51,7 @@ struct care_repaired {
 	uint64_t n_damage, n_lost;
 	uint64_t tokens_to_encode;	/* of spans that lost their pages */
 	uint64_t documents_lost;	/* texts that must be ingested again */
+	uint64_t extents_found;		/* whole pages the catalog had lost, put back */
 };
 /* lib must be opened with LIB_MEND; lib_catalog() gives another one afterwards. */
 int care_repair(struct library *lib, const struct care_watch *w, struct care_repaired *out,

@@ -28,6 +28,9 @@ int care_check_file(struct care *k, const char *file, uint64_t bytes, struct err
 /* The catalog itself: pages, b-trees, SQLite's own checks.  Damage is reported, not an error. */
 int care_check_catalog(struct care *k, struct err *e);
 
+/* Put whole extents of the segment files back that the catalog does not know; *n counts them. */
+int care_adopt(struct care *k, uint64_t *n, struct err *e);
+
 /* Are there fewer commits than were made? */
 int care_check_commits(struct care *k);
 

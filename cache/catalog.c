@@ -399,14 +399,22 @@ static int open_db(struct catalog *c, unsigned flags, struct err *e)
 	if (!rc && version > CATALOG_VERSION)
 		return err_set(e, ERR_NEWER, "'%s' has format %lld, this program knows up to %d",
 			       c->path, (long long)version, CATALOG_VERSION);
-	if (!rc && version == 0 && !(flags & LIB_CREATE))
-		return err_set(e, ERR_NOLIB, "'%s' holds no catalog", c->path);
+	if (!rc && version == 0 && !(flags & (LIB_CREATE | LIB_MEND))) {
+		err_set(e, ERR_CORRUPT, "'%s' is empty", c->path);
+		return err_hint(e, ERR_CORRUPT,
+				"`folio repair` begins a new catalog; then ingest again");
+	}
 	if (!rc && version == 0)
 		rc = create(c, e);
 	if (!rc && !c->read_only)
 		rc = cat_exec(c, "PRAGMA journal_mode = WAL", e);
-	if (!rc && version < CATALOG_VERSION && !c->read_only)
+	if (!rc && version < CATALOG_VERSION && !c->read_only) {
 		rc = migrate(c, e);
+		/* The tables do not depend on a journal that somebody might take for rubbish. */
+		if (!rc)
+			sqlite3_wal_checkpoint_v2(c->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL,
+						  NULL);
+	}
 	if (!rc)
 		rc = pragma_int(c, "PRAGMA application_id", &app, e);
 	if (!rc)

@@ -477,6 +477,9 @@ int care_repair(struct library *lib, const struct care_watch *w, struct care_rep
 		rc = mend_catalog(&r, e);
 	if (!rc)
 		rc = kv_store_open(&r.k.store, lib_segments(lib), e);
+	/* Damage so far was the catalog's: it may have forgotten pages that are there. */
+	if (!rc && r.k.n_damage)
+		rc = care_adopt(&r.k, &out->extents_found, e);
 	if (!rc)
 		rc = mend_settings(&r, e);
 	if (!rc)

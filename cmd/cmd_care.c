@@ -218,12 +218,16 @@ int cmd_repair(struct ctx *c, int argc, char **argv)
 		jw_uint(&r.j, "lost", v.n_lost);
 		jw_uint(&r.j, "tokens_to_encode", v.tokens_to_encode);
 		jw_uint(&r.j, "documents_lost", v.documents_lost);
+		jw_uint(&r.j, "extents_found", v.extents_found);
 	} else {
 		buf_addf(&r.b, "%llu damaged, %llu lost\n", (unsigned long long)v.n_damage,
 			 (unsigned long long)v.n_lost);
 		if (v.tokens_to_encode)
 			buf_addf(&r.b, "%llu tokens must be encoded again: the next `folio ingest` does it, or a"
 				 " question that needs them\n", (unsigned long long)v.tokens_to_encode);
+		if (v.extents_found)
+			buf_addf(&r.b, "pages of %llu spans, which the catalog had lost, were put back\n",
+				 (unsigned long long)v.extents_found);
 		if (v.documents_lost)
 			buf_addf(&r.b, "%llu texts are lost: ingest their sources again\n",
 				 (unsigned long long)v.documents_lost);

@@ -230,6 +230,43 @@ static void orphan_test(void)
 	ok(!*damage(temp_path("o")), "the library is whole: %s", damage(temp_path("o")));
 }
 
+/* The catalog is gone altogether: the pages are what took hours. */
+static void adopt_test(void)
+{
+	struct care_repaired r;
+	struct library *lib;
+	struct cat_mount *m;
+	struct fill f;
+	struct cat_span s = { .end = 10, .n_token = 200 };
+	struct extent_build *b;
+	int64_t engine, doc, src, snap;
+	size_t n;
+
+	ok(!make(&f, "a"), "a library with everything");
+	fill_close(&f);
+	ok(!truncate(temp_path("a/catalog.sqlite"), 0), "its catalog is emptied");
+	ok(!lib_open(&lib, temp_path("a"), LIB_MEND, &e) && !care_repair(lib, NULL, &r, &e) &&
+	   r.extents_found == 4, "repair puts its four spans' pages back");
+	lib_close(lib);
+	ok(!*damage(temp_path("a")), "the library is whole, and empty: %s", damage(temp_path("a")));
+	ok(!fill_open(&f, temp_path("a"), &e) && !fill_pages(&f, 2, 200, &b, &e),
+	   "it is used again");
+	engine = f.engine;
+	s.last = extent_build_span(b);
+	s.after = f.preamble;
+	ok(!cat_begin(f.c, &e) && !cat_put_source(f.c, "x", "dir", "", &src, &e) &&
+	   !cat_snapshot_begin(f.c, src, "", 0, &snap, &e) &&
+	   (doc = temp_text(f.c, snap, "x", "some text of it", &e)) &&
+	   !cat_put_spans(f.c, doc, engine, CAT_ISOLATED, &s, 1, &e) && !cat_commit(f.c, &e),
+	   "a text is ingested again: %s", e.msg);
+	ok(!cat_mounts(f.c, engine, CAT_ISOLATED, &snap, 1, NULL, 0, NULL, &m, &n, NULL, &e) &&
+		   n == 1 && m[0].ref.sketch_off,
+	   "and finds its pages, with their sketch");
+	free(m);
+	extent_build_free(b);
+	fill_close(&f);
+}
+
 /* Each command that encodes on demand leaves a small file; prune makes one of them. */
 static void merge_test(void)
 {
@@ -311,6 +348,7 @@ int main(void)
 	verify_test();
 	prune_test();
 	orphan_test();
+	adopt_test();
 	merge_test();
 	resume_test();
 	return done();

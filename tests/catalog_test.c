@@ -432,6 +432,59 @@ static void commits_test(void)
 	lib_close(lib);
 }
 
+/* Killed after its commits, a process leaves them in the journal alone. */
+static void leave_journal(const char *name, int n)
+{
+	int status;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		struct library *lib = open_lib(name, LIB_CREATE);
+		struct catalog *c = lib_catalog(lib);
+
+		for (int i = 0; i < n; i++)
+			if (cat_begin(c, &e) || cat_set(c, 0, "n", &i, sizeof(i), &e) ||
+			    cat_commit(c, &e))
+				_exit(1);
+		_exit(0);
+	}
+	waitpid(pid, &status, 0);
+}
+
+static void journal_test(void)
+{
+	struct library *lib;
+	struct stat st;
+	char byte = 0x55;
+	int fd;
+
+	leave_journal("journal", 5);
+	ok(!stat(temp_path("journal/catalog.sqlite-wal"), &st) && st.st_size > 0,
+	   "a killed process leaves its commits in the journal");
+	fd = open(temp_path("journal/catalog.sqlite-wal"), O_RDWR);
+	ok(fd >= 0 && pwrite(fd, &byte, 1, st.st_size - 100) == 1, "(rot in its last page)");
+	close(fd);
+	ok(lib_open(&lib, temp_path("journal"), 0, &e) == ERR_CORRUPT &&
+		   strstr(e.msg, "lost 1 commits"),
+	   "which SQLite would drop without a word: %s", e.msg);
+	leave_journal("journal2", 5);
+	lib = open_lib("journal2", 0);
+	ok(lib && lib_commits(lib) == 5, "a whole journal gives all commits back (8)");
+	lib_close(lib);
+	leave_journal("journal3", 5);
+	ok(!unlink(temp_path("journal3/catalog.sqlite-wal")) &&
+	   lib_open(&lib, temp_path("journal3"), 0, &e) == ERR_CORRUPT && strstr(e.msg, "lost 5"),
+	   "a journal that was removed is missed: %s", e.msg);
+	ok(!truncate(temp_path("journal3/catalog.sqlite"), 0) &&
+	   lib_open(&lib, temp_path("journal3"), 0, &e) == ERR_CORRUPT,
+	   "so is an emptied catalog: %s", e.msg);
+	ok(!lib_open(&lib, temp_path("journal3"), LIB_MEND, &e) && lib_commits_lost(lib) == 5,
+	   "which repair begins anew");
+	lib_close(lib);
+}
+
 int main(void)
 {
 	temp_make();
@@ -444,5 +497,6 @@ int main(void)
 	span_test();
 	setting_test();
 	commits_test();
+	journal_test();
 	return done();
 }
