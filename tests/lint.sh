@@ -32,8 +32,8 @@ else
   skip "manual pages are clean" "no mandoc"
 fi
 # A tab goes to the next multiple of 8, a character in another script counts once.  We aim at 100
-# columns; what is a little over often reads better than what was broken for it, and a text to be
-# tokenized is as long as it is.
+# columns and say how many lines are over; a table or a sentence of a test often reads better when
+# it is not broken, so only what is far beyond fails.
 # shellcheck disable=SC2086
 over() {
   for f in $sources; do
@@ -41,9 +41,9 @@ over() {
       awk -v f="$f" -v n="$1" 'length > n { print f ":" NR }'
   done
 }
-out=$(over 120 | grep -v '^tests/.*_text.h:')
+out=$(over 140 | grep -v '^tests/.*_text.h:')
 test -z "$out"
-report $? "no line of C is much over 100 columns"
+report $? "no line of C is far over 100 columns"
 test -z "$out" || echo "$out" | sed 's/^/# /'
 echo "# $(over 100 | wc -l) lines are over 100 columns"
 # shellcheck disable=SC2086

@@ -54,7 +54,7 @@ static int64_t put_document(struct catalog *c, const char *text)
 {
 	struct cat_text t = { .text = text, .n = strlen(text), .format = "text" };
 	struct cat_blob *blob;
-	int64_t id;
+	int64_t id = 0;
 	struct err e;
 
 	if (cat_blob_new(&blob, &t, &e) || cat_begin(c, &e) || cat_put_text(c, blob, &id, NULL, &e) || cat_commit(c, &e))
@@ -122,7 +122,7 @@ static int keep_ref(void *ctx, const struct cat_extent *x)
 static void test_compose(enum kv_type type, double limit)
 {
 	struct library *lib;
-	struct pages *p;
+	struct pages *p = NULL;
 	char *text = text_of(30, 0);
 	struct view *view;
 	struct compose *comp;
@@ -208,7 +208,7 @@ static void test_pages(struct library *lib)
 static int64_t snapshot_of(struct catalog *c, int64_t doc)
 {
 	struct cat_entry entry = { .path = "notes/a.txt", .path_n = 11, .state = CAT_TEXT, .document = doc, .reason = "" };
-	int64_t source, snap;
+	int64_t source = 0, snap = 0;
 	struct err e;
 
 	if (cat_begin(c, &e) || cat_put_source(c, "notes", "dir", "/notes", &source, &e) ||
