@@ -247,7 +247,7 @@ static void put_symbols(struct sink *k, const uint32_t *sym, size_t n_sym, const
 }
 
 /* The symbols of a piece, past the cache. */
-static int merge(struct sink *k, const char *s, size_t n, size_t *n_sym)
+static int merge(struct sink *k, const char *s, size_t n, const uint32_t **sym, size_t *n_sym)
 {
 	const struct tok_file *f = &k->t->f;
 
@@ -256,11 +256,12 @@ static int merge(struct sink *k, const char *s, size_t n, size_t *n_sym)
 
 		if (id != TOK_NONE) {
 			k->w->sym[0] = id;
+			*sym = k->w->sym;
 			*n_sym = 1;
 			return 0;
 		}
 	}
-	return tok_bpe_merge(&f->vocab, k->w, (const uint8_t *)s, n, n_sym, k->e);
+	return tok_bpe_merge(&f->vocab, k->w, (const uint8_t *)s, n, sym, n_sym, k->e);
 }
 
 static inline uint64_t load64(const char *s)
@@ -317,6 +318,7 @@ static void remember(struct tok_cached *c, const uint64_t key[3], size_t n, cons
 static inline int put_piece(struct sink *k, const char *s, size_t n, size_t n_more)
 {
 	struct tok_cached *c = NULL;
+	const uint32_t *sym;
 	uint64_t key[3];
 	size_t n_sym;
 	int rc = 0;
@@ -340,12 +342,12 @@ static inline int put_piece(struct sink *k, const char *s, size_t n, size_t n_mo
 			return 0;
 		}
 	}
-	rc = merge(k, s, n, &n_sym);
+	rc = merge(k, s, n, &sym, &n_sym);
 	if (rc)
 		return rc;
 	if (c)
-		remember(c, key, n, k->w->sym, n_sym);
-	put_symbols(k, k->w->sym, n_sym, s);
+		remember(c, key, n, sym, n_sym);
+	put_symbols(k, sym, n_sym, s);
 	return 0;
 }
 
@@ -427,7 +429,7 @@ static struct tok_work *take_work(const struct tok *t)
 /* One that failed, or that grew for a huge word, is not kept. */
 static void give_work(const struct tok *t, struct tok_work *w, int rc)
 {
-	if (rc || w->cap > 1u << 16) {
+	if (rc || w->cap > 1u << 16 || w->cap_done > 1u << 16) {
 		tok_work_free(w);
 		return;
 	}

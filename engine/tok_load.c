@@ -262,6 +262,8 @@ int tok_load_gguf(struct tok_file *out, const struct gguf *g, struct err *e)
 		rc = read_tokens(out, g, byte_of, e);
 	if (!rc)
 		rc = read_merges(out, g, byte_of, e);
+	if (!rc)
+		rc = tok_vocab_ready(&out->vocab, e);
 	if (rc)
 		return rc;
 	n = out->vocab.n;

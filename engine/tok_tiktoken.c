@@ -232,6 +232,8 @@ int tok_load_tiktoken_mem(struct tok_file *out, const void *data, size_t n, cons
 	rc = tok_vocab_index(v, e);
 	if (!rc)
 		rc = derive_merges(v, n_rank, e);
+	if (!rc)
+		rc = tok_vocab_ready(v, e);
 	if (rc)
 		return rc;
 	out->pre = TOK_PRE_LLAMA4;

@@ -73,6 +73,7 @@ void tok_vocab_release(struct tok_vocab *v)
 	free(v->slot);
 	free(v->pair);
 	free(v->merged);
+	free(v->byte_rank);
 	free(v->user);
 	free(v->special);
 	memset(v, 0, sizeof *v);
@@ -224,6 +225,16 @@ void tok_vocab_merge(struct tok_vocab *v, uint32_t rank, uint32_t left, uint32_t
 		i = (i + 1) & v->pair_mask;
 	}
 	v->pair[i] = key << 24 | rank;
+}
+
+int tok_vocab_ready(struct tok_vocab *v, struct err *e)
+{
+	v->byte_rank = malloc(65536 * sizeof *v->byte_rank);
+	if (!v->byte_rank)
+		return err_nomem(e);
+	for (int i = 0; i < 65536; i++)
+		v->byte_rank[i] = tok_vocab_rank(v, v->byte[i >> 8], v->byte[i & 255]);
+	return 0;
 }
 
 /* Narrow the sorted list byte by byte; [lo, hi) are those that agree with s so far, and the shortest

@@ -46,6 +46,7 @@ struct tok_vocab {
 	uint32_t *merged;
 	uint32_t  n_merge;
 	uint32_t  byte[256];		/* the token of a single byte, or TOK_NONE */
+	uint32_t *byte_rank;		/* [256][256]: rank of merging two single bytes */
 	/* Tokens that are found in the text as they are written, sorted by their bytes: those of
 	 * type TOK_USER, and those together with TOK_CONTROL and TOK_UNKNOWN. */
 	uint32_t *user, *special;
@@ -78,6 +79,9 @@ int tok_vocab_merges(struct tok_vocab *v, uint64_t n_rank, uint64_t n_pair, stru
 /* Of two merges of one pair the first counts. */
 void tok_vocab_merge(struct tok_vocab *v, uint32_t rank, uint32_t left, uint32_t right,
 		     uint32_t result);
+
+/* After the last merge: fill byte_rank. */
+int tok_vocab_ready(struct tok_vocab *v, struct err *e);
 
 /* The longest token of type TOK_USER (and TOK_CONTROL, TOK_UNKNOWN where specials is true) that
  * s[0..n) starts with, TOK_NONE when there is none. */
