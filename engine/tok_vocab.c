@@ -72,6 +72,7 @@ void tok_vocab_release(struct tok_vocab *v)
 	free(v->type);
 	free(v->slot);
 	free(v->pair);
+	free(v->may);
 	free(v->merged);
 	free(v->byte_rank);
 	free(v->user);
@@ -206,7 +207,8 @@ int tok_vocab_merges(struct tok_vocab *v, uint64_t n_rank, uint64_t n_pair, stru
 	v->pair_shift = 64 - (unsigned)__builtin_ctzll(size);
 	v->pair = malloc(size * sizeof *v->pair);
 	v->merged = malloc((n_rank + 1) * sizeof *v->merged);
-	if (!v->pair || !v->merged)
+	v->may = calloc((1u << TOK_MAY_BITS) / 64, sizeof *v->may);
+	if (!v->pair || !v->merged || !v->may)
 		return err_nomem(e);
 	memset(v->pair, 0xff, size * sizeof *v->pair);
 	return 0;
@@ -216,7 +218,8 @@ void tok_vocab_merge(struct tok_vocab *v, uint32_t rank, uint32_t left, uint32_t
 		     uint32_t result)
 {
 	uint64_t key = (uint64_t)left << 20 | right;
-	size_t i = key * v->salt[0] >> v->pair_shift;
+	uint64_t h = key * v->salt[0];
+	size_t i = h >> v->pair_shift;
 
 	v->merged[rank] = result;
 	while (v->pair[i] != UINT64_MAX) {
@@ -225,6 +228,8 @@ void tok_vocab_merge(struct tok_vocab *v, uint32_t rank, uint32_t left, uint32_t
 		i = (i + 1) & v->pair_mask;
 	}
 	v->pair[i] = key << 24 | rank;
+	h >>= 64 - TOK_MAY_BITS;
+	v->may[h >> 6] |= 1ull << (h & 63);
 }
 
 int tok_vocab_ready(struct tok_vocab *v, struct err *e)
