@@ -7,6 +7,7 @@
 #ifndef ENGINE_X86_FEW_H
 #define ENGINE_X86_FEW_H
 
+#include "base/size.h"
 #include "engine/kern.h"
 #include "engine/x86_unpack.h"
 
@@ -44,39 +45,11 @@ static inline __m256i act32(const int8_t *q)
 	return _mm256_loadu_si256((const __m256i *)q);
 }
 
-/* One block of 32 (or 256) columns: w at the block, b its number in units of 32 columns. */
+/* One block of 256 columns. */
 static inline __attribute__((always_inline))
 void few_block(int type, const uint8_t *w, const int8_t *q, const float *d, const float *s, struct sums *t)
 {
 	switch (type) {
-	case QUANT_Q4_0:
-		t->acc = scaled(dot_u8(nibbles32(w + 2), act32(q)), f16_at(w) * d[0], t->acc);
-		t->off -= 8 * f16_at(w) * (s[0] + s[1]);
-		break;
-	case QUANT_Q4_1:
-		t->acc = scaled(dot_u8(nibbles32(w + 4), act32(q)), f16_at(w) * d[0], t->acc);
-		t->off += f16_at(w + 2) * (s[0] + s[1]);
-		break;
-	case QUANT_Q5_0: {
-		__m256i c = _mm256_or_si256(nibbles32(w + 6), bit16_of(w + 2));
-
-		t->acc = scaled(dot_u8(c, act32(q)), f16_at(w) * d[0], t->acc);
-		t->off -= 16 * f16_at(w) * (s[0] + s[1]);
-		break;
-	}
-	case QUANT_Q5_1: {
-		__m256i c = _mm256_or_si256(nibbles32(w + 8), bit16_of(w + 4));
-
-		t->acc = scaled(dot_u8(c, act32(q)), f16_at(w) * d[0], t->acc);
-		t->off += f16_at(w + 2) * (s[0] + s[1]);
-		break;
-	}
-	case QUANT_Q8_0:
-		t->acc = scaled(dot_s8(act32((const int8_t *)w + 2), act32(q)), f16_at(w) * d[0], t->acc);
-		break;
-	case QUANT_IQ4_NL:
-		t->acc = scaled(dot_s8(iq4_codes(w + 2), act32(q)), f16_at(w) * d[0], t->acc);
-		break;
 	case QUANT_Q4_K: {
 		float ds = f16_at(w), dm = f16_at(w + 2);
 		const __m256i low = _mm256_set1_epi8(15);
@@ -143,43 +116,143 @@ static inline __m128 hsum4(__m256 a, __m256 b, __m256 c, __m256 d)
 	return _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
 }
 
+/* ---- types with blocks of 32 columns: four rows at a time ---- */
+
+/* The codes of a block, unsigned but for the two 8-bit types. */
+static inline __attribute__((always_inline)) __m256i codes32(int type, const uint8_t *w)
+{
+	switch (type) {
+	case QUANT_Q4_0: return nibbles32(w + 2);
+	case QUANT_Q4_1: return nibbles32(w + 4);
+	case QUANT_Q5_0: return _mm256_or_si256(nibbles32(w + 6), bit16_of(w + 2));
+	case QUANT_Q5_1: return _mm256_or_si256(nibbles32(w + 8), bit16_of(w + 4));
+	case QUANT_IQ4_NL: return iq4_codes(w + 2);
+	default: return act32((const int8_t *)w + 2);
+	}
+}
+
+static inline __attribute__((always_inline)) __m256i dot32(int type, __m256i code, __m256i q)
+{
+	return type == QUANT_Q8_0 || type == QUANT_IQ4_NL ? dot_s8(code, q) : dot_u8(code, q);
+}
+
+static inline int load16(const uint8_t *p)
+{
+	uint16_t v;
+
+	memcpy(&v, p, 2);
+	return v;
+}
+
+static inline int load32(const uint8_t *p)
+{
+	int v;
+
+	memcpy(&v, p, 4);
+	return v;
+}
+
+/* The scales of one block of four rows, at o[i], and what is added for each unit of sum. */
 static inline __attribute__((always_inline))
-void few_rows(int type, size_t cols, size_t bytes, const struct rows *w, const struct act *a, size_t t,
-	      float *y)
+void scales4(int type, const uint8_t *w, const size_t o[4], __m128 *d, __m128 *m)
+{
+	if (type == QUANT_Q4_1 || type == QUANT_Q5_1) {
+		const __m128i apart = _mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
+		__m128i h = _mm_setr_epi32(load32(w), load32(w + o[1]), load32(w + o[2]), load32(w + o[3]));
+		__m256 dm = _mm256_cvtph_ps(_mm_shuffle_epi8(h, apart));
+
+		*d = _mm256_castps256_ps128(dm);
+		*m = _mm256_extractf128_ps(dm, 1);
+		return;
+	}
+	*d = _mm_cvtph_ps(_mm_insert_epi16(_mm_insert_epi16(_mm_insert_epi16(_mm_cvtsi32_si128(load16(w)),
+			  load16(w + o[1]), 1), load16(w + o[2]), 2), load16(w + o[3]), 3));
+	*m = _mm_mul_ps(*d, _mm_set1_ps(type == QUANT_Q4_0 ? -8.0f : -16.0f));
+}
+
+static inline bool has_offset(int type)
+{
+	return type != QUANT_Q8_0 && type != QUANT_IQ4_NL;
+}
+
+static inline __m256 lane_of(__m128 v, int i)
+{
+	return _mm256_permutevar8x32_ps(_mm256_castps128_ps256(v), _mm256_set1_epi32(i));
+}
+
+static inline __attribute__((always_inline))
+void few_rows32(int type, size_t bytes, const struct rows *w, const struct act *a, size_t t, float *y)
 {
 	const int8_t *q = a->q + t * a->n_col, *q2 = a->q2 + t * a->n_col;
 	const float *d = a->d + t * (a->n_col / 32), *d2 = a->d2 + t * (a->n_col / 32);
 	const float *s = a->s + t * (a->n_col / 16);
-	size_t n = a->n_col / cols, n32 = cols / 32, r = w->r0;
+	size_t n = a->n_col / 32, ld = w->row_bytes;
 
-	for (; r + 4 <= w->r1; r += 4) {
-		const uint8_t *p = w->data + r * w->row_bytes;
-		struct sums t4[4] = { { _mm256_setzero_ps(), 0 }, { _mm256_setzero_ps(), 0 },
-				      { _mm256_setzero_ps(), 0 }, { _mm256_setzero_ps(), 0 } };
+	for (size_t r = w->r0; r < w->r1; r += 4) {
+		/* Where fewer than four are left the last one stands in for the rest. */
+		size_t left = w->r1 - 1 - r;
+		size_t o[4] = { 0, MIN(left, (size_t)1) * ld, MIN(left, (size_t)2) * ld, MIN(left, (size_t)3) * ld };
+		const uint8_t *row = w->data + r * ld, *p = row;
+		__m256 acc[4] = { _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps() };
+		__m128 off = _mm_setzero_ps();
 
-		for (size_t b = 0; b < n; b++) {
+		for (size_t b = 0; b < n; b++, p += bytes) {
+			__m128 k, m;
+			__m256i c[4];
+
 			/* The four rows stand side by side in memory: fetch as much ahead as is used. */
-			for (size_t i = 0; i < 4 * bytes; i += 64)
-				_mm_prefetch((const char *)p + AHEAD + b * 4 * bytes + i, _MM_HINT_T0);
+			_mm_prefetch((const char *)row + AHEAD + b * 4 * bytes, _MM_HINT_T0);
+			_mm_prefetch((const char *)row + AHEAD + b * 4 * bytes + 64, _MM_HINT_T0);
+			scales4(type, p, o, &k, &m);
+			if (has_offset(type))
+				off = _mm_fmadd_ps(m, _mm_set1_ps(s[2 * b] + s[2 * b + 1]), off);
+			m = _mm_mul_ps(k, _mm_set1_ps(d[b]));
 #pragma GCC unroll 4
-			for (size_t i = 0; i < 4; i++)
-				few_block(type, p + i * w->row_bytes + b * bytes, q + b * cols, d + b * n32,
-					  s + 2 * b * n32, &t4[i]);
-			for (size_t i = 0; i < 4; i++)
-				few_fine(type, n32, p + i * w->row_bytes + b * bytes, q2 + b * cols, d2 + b * n32,
-					 &t4[i]);
+			for (int i = 0; i < 4; i++) {
+				c[i] = codes32(type, p + o[i]);
+				acc[i] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot32(type, c[i], act32(q + 32 * b))),
+							 lane_of(m, i), acc[i]);
+			}
+			if (d2[b] > 0) {
+				m = _mm_mul_ps(k, _mm_set1_ps(d2[b]));
+#pragma GCC unroll 4
+				for (int i = 0; i < 4; i++)
+					acc[i] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot32(type, c[i],
+								 act32(q2 + 32 * b))), lane_of(m, i), acc[i]);
+			}
 		}
-		_mm_storeu_ps(y + r, _mm_add_ps(hsum4(t4[0].acc, t4[1].acc, t4[2].acc, t4[3].acc),
-						_mm_setr_ps(t4[0].off, t4[1].off, t4[2].off, t4[3].off)));
+		off = _mm_add_ps(hsum4(acc[0], acc[1], acc[2], acc[3]), off);
+		if (left >= 3) {
+			_mm_storeu_ps(y + r, off);
+		} else {
+			float out[4];
+
+			_mm_storeu_ps(out, off);
+			memcpy(y + r, out, (left + 1) * sizeof(float));
+		}
 	}
-	for (; r < w->r1; r++) {
+}
+
+/* ---- types with blocks of 256 columns ---- */
+
+static inline __attribute__((always_inline))
+void few_rows256(int type, size_t bytes, const struct rows *w, const struct act *a, size_t t, float *y)
+{
+	const int8_t *q = a->q + t * a->n_col, *q2 = a->q2 + t * a->n_col;
+	const float *d = a->d + t * (a->n_col / 32), *d2 = a->d2 + t * (a->n_col / 32);
+	const float *s = a->s + t * (a->n_col / 16);
+	size_t n = a->n_col / 256;
+
+	for (size_t r = w->r0; r < w->r1; r++) {
 		const uint8_t *p = w->data + r * w->row_bytes;
 		struct sums one = { _mm256_setzero_ps(), 0 };
 		float out[4];
 
 		for (size_t b = 0; b < n; b++) {
-			few_block(type, p + b * bytes, q + b * cols, d + b * n32, s + 2 * b * n32, &one);
-			few_fine(type, n32, p + b * bytes, q2 + b * cols, d2 + b * n32, &one);
+			for (size_t i = 0; i < bytes; i += 64)
+				_mm_prefetch((const char *)p + AHEAD + b * bytes + i, _MM_HINT_T0);
+			few_block(type, p + b * bytes, q + b * 256, d + b * 8, s + b * 16, &one);
+			few_fine(type, 8, p + b * bytes, q2 + b * 256, d2 + b * 8, &one);
 		}
 		_mm_storeu_ps(out, hsum4(one.acc, one.acc, one.acc, one.acc));
 		y[r] = out[0] + one.off;
@@ -224,14 +297,14 @@ static void few_generic(const struct rows *w, const struct act *a, size_t t, flo
 static void few(const struct rows *w, const struct act *a, size_t t, float *y, void *scratch)
 {
 	switch (w->type) {
-	case QUANT_Q4_0: few_rows(QUANT_Q4_0, 32, 18, w, a, t, y); break;
-	case QUANT_Q4_1: few_rows(QUANT_Q4_1, 32, 20, w, a, t, y); break;
-	case QUANT_Q5_0: few_rows(QUANT_Q5_0, 32, 22, w, a, t, y); break;
-	case QUANT_Q5_1: few_rows(QUANT_Q5_1, 32, 24, w, a, t, y); break;
-	case QUANT_Q8_0: few_rows(QUANT_Q8_0, 32, 34, w, a, t, y); break;
-	case QUANT_IQ4_NL: few_rows(QUANT_IQ4_NL, 32, 18, w, a, t, y); break;
-	case QUANT_Q4_K: few_rows(QUANT_Q4_K, 256, 144, w, a, t, y); break;
-	case QUANT_Q6_K: few_rows(QUANT_Q6_K, 256, 210, w, a, t, y); break;
+	case QUANT_Q4_0: few_rows32(QUANT_Q4_0, 18, w, a, t, y); break;
+	case QUANT_Q4_1: few_rows32(QUANT_Q4_1, 20, w, a, t, y); break;
+	case QUANT_Q5_0: few_rows32(QUANT_Q5_0, 22, w, a, t, y); break;
+	case QUANT_Q5_1: few_rows32(QUANT_Q5_1, 24, w, a, t, y); break;
+	case QUANT_Q8_0: few_rows32(QUANT_Q8_0, 34, w, a, t, y); break;
+	case QUANT_IQ4_NL: few_rows32(QUANT_IQ4_NL, 18, w, a, t, y); break;
+	case QUANT_Q4_K: few_rows256(QUANT_Q4_K, 144, w, a, t, y); break;
+	case QUANT_Q6_K: few_rows256(QUANT_Q6_K, 210, w, a, t, y); break;
 	default: few_generic(w, a, t, y, scratch);
 	}
 }
