@@ -3,7 +3,9 @@
  * A tokenizer comes from a model file's own vocabulary (gguf.h) or from a tiktoken file
  * (Llama 4's tokenizer.model).  Pre-tokenizers: llama4 (O200K classes), llama-bpe, smollm, gpt-2,
  * qwen2; an unknown one is ERR_MODEL and named.  Bytes that are no UTF-8 are tokenised byte by byte
- * and come back unchanged.
+ * and come back unchanged; what lies between them is tokenised as texts by themselves.  A byte for
+ * which the vocabulary has no token (SmolLM2 lacks 21 of 256) gives no id; offsets show the gap.
+ * User-defined tokens, "<think>" and the like, are matched in any text and are no specials.
  *
  * Threads: read-only after open; tok_encode may run in any number of threads.
  */
