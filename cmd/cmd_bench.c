@@ -210,6 +210,8 @@ static void print_json(const struct bench *b)
 	struct jw j = { .out = &out };
 
 	jw_open(&j, NULL, '{');
+	if (b->c->g.jsonl)
+		jw_str(&j, "event", "done");
 	jw_str(&j, "schema", "folio.bench/1");
 	jw_str(&j, "model", engine_plan(b->en)->name);
 	jw_str(&j, "processor", cpu_get()->name);
@@ -305,7 +307,7 @@ int cmd_bench(struct ctx *c, int argc, char **argv)
 		rc = run(&b, &e);
 	if (!rc && o->csv)
 		print_csv(&b);
-	else if (!rc && c->g.json)
+	else if (!rc && (c->g.json || c->g.jsonl))
 		print_json(&b);
 	else if (!rc)
 		print_table(&b);

@@ -140,12 +140,32 @@ static int feed_prompt(struct run *r, struct err *e)
 	return rc;
 }
 
+/* A piece of the answer as it comes. */
+static void put_piece(struct ctx *c, const char *text, size_t n)
+{
+	struct buf b = { 0 };
+	struct jw j = { .out = &b };
+
+	if (c->g.jsonl) {
+		jw_open(&j, NULL, '{');
+		jw_str(&j, "event", "token");
+		jw_strn(&j, "text", text, n);
+		jw_close(&j);
+		jw_end_line(&j);
+		fwrite(b.data ? b.data : "", 1, b.len, stdout);
+		buf_release(&b);
+	} else {
+		fwrite(text, 1, n, stdout);
+	}
+	fflush(stdout);
+}
+
 static int answer(struct run *r, int64_t n_max, struct err *e)
 {
 	struct tok_stream stream = { 0 };
 	size_t shown = 0;
 	double start = clock_now();
-	bool live = !r->c->g.json;
+	bool live = !r->c->g.json;	/* with --jsonl each piece is an event */
 	int rc = 0;
 
 	for (int64_t i = 0; i < n_max && !rc && !stop_requested(); i++) {
@@ -167,8 +187,7 @@ static int answer(struct run *r, int64_t n_max, struct err *e)
 		r->ids.id[r->ids.n++] = id;
 		tok_stream_push(r->tok, &stream, id, &r->text);
 		if (live && r->text.len > shown) {
-			fwrite(r->text.data + shown, 1, r->text.len - shown, stdout);
-			fflush(stdout);
+			put_piece(r->c, r->text.data + shown, r->text.len - shown);
 			shown = r->text.len;
 		}
 		if (i + 1 < n_max)
@@ -176,10 +195,10 @@ static int answer(struct run *r, int64_t n_max, struct err *e)
 	}
 	tok_stream_flush(&stream, &r->text);
 	r->t_answer = clock_now() - start;
-	if (live) {
-		fwrite(r->text.data ? r->text.data + shown : "", 1, r->text.len - shown, stdout);
+	if (live && r->text.len > shown)
+		put_piece(r->c, r->text.data + shown, r->text.len - shown);
+	if (live && !r->c->g.jsonl)
 		fputc('\n', stdout);
-	}
 	return rc;
 }
 
@@ -190,6 +209,8 @@ static void print_json(const struct run *r, const struct sample_opts *s)
 	size_t n = r->ids.n - r->n_prompt;
 
 	jw_open(&j, NULL, '{');
+	if (r->c->g.jsonl)
+		jw_str(&j, "event", "done");
 	jw_str(&j, "schema", "folio.completion/1");
 	jw_strn(&j, "text", r->text.data ? r->text.data : "", r->text.len);
 	jw_open(&j, "tokens", '[');
@@ -236,7 +257,7 @@ int cmd_generate(struct ctx *c, int argc, char **argv)
 	}
 	if (!rc)
 		rc = answer(&r, o->n, &e);
-	if (!rc && c->g.json)
+	if (!rc && (c->g.json || c->g.jsonl))
 		print_json(&r, &s);
 	if (!rc) {
 		detail(c, "%s kernels, %d threads; prompt %zu tokens, %.1f tokens/s; answer %zu tokens, %.1f tokens/s",

@@ -138,11 +138,13 @@ int cmd_logits(struct ctx *c, int argc, char **argv)
 		uint32_t n_vocab = engine_plan(en)->n_vocab;
 		size_t rows = o->all ? ids.n : 1;
 
-		if (c->g.json) {
+		if (c->g.json || c->g.jsonl) {
 			struct buf b = { 0 };
 			struct jw j = { .out = &b };
 
 			jw_open(&j, NULL, '{');
+			if (c->g.jsonl)
+				jw_str(&j, "event", "done");
 			jw_str(&j, "schema", "folio.logits/1");
 			jw_uint(&j, "rows", rows);
 			jw_uint(&j, "n_vocab", n_vocab);

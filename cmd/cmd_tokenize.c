@@ -33,12 +33,14 @@ static void print(struct ctx *c, const struct tok *t, const struct tok_ids *ids)
 	struct buf b = { 0 }, piece = { 0 };
 	struct jw j = { .out = &b };
 
-	if (!c->g.json) {
+	if (!c->g.json && !c->g.jsonl) {
 		for (size_t i = 0; i < ids->n; i++)
 			buf_addf(&b, "%s%d", i ? " " : "", ids->id[i]);
 		buf_addc(&b, '\n');
 	} else {
 		jw_open(&j, NULL, '{');
+		if (c->g.jsonl)
+			jw_str(&j, "event", "done");
 		jw_str(&j, "schema", "folio.tokens/1");
 		jw_str(&j, "pre", tok_pre(t));
 		jw_uint(&j, "count", ids->n);
