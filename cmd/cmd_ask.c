@@ -36,7 +36,8 @@ const struct opt ask_opts[] = {
 	  .group = "The answer" },
 	{ "quote", 0, OPT_INT, AT(quote), "N", .help = "print the first N lines of each cited passage", .def = "0",
 	  .group = "The answer" },
-	{ "strict", 0, OPT_FLAG, AT(strict), NULL, .help = "leave out sentences without support", .group = "The answer" },
+	{ "strict", 0, OPT_FLAG, AT(strict), NULL, .help = "leave out sentences without support",
+	  .group = "The answer" },
 	{ "temperature", 0, OPT_REAL, AT(temperature), "T", .help = "0 is greedy; higher is bolder", .def = "0",
 	  .group = "Sampling" },
 	{ "top-p", 0, OPT_REAL, AT(top_p), "P", .help = "keep the most probable tokens up to this sum", .def = "1",
@@ -365,7 +366,8 @@ int cmd_ask(struct ctx *c, int argc, char **argv)
 	struct ask s = { .c = c };
 	struct answer_opts ao = { .n_span = (size_t)MAX(o->spans, 1), .max_tokens = o->max_tokens,
 				  .temperature = o->temperature, .top_p = o->top_p, .min_p = o->min_p,
-				  .repeat_penalty = o->repeat_penalty, .seed = (uint64_t)o->seed, .no_encode = o->no_encode, .ctx = &s,
+				  .repeat_penalty = o->repeat_penalty, .seed = (uint64_t)o->seed,
+				  .no_encode = o->no_encode, .ctx = &s,
 				  .on_text = on_text, .on_encode = on_encode };
 	struct err e;
 	int rc, code;

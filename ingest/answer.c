@@ -130,7 +130,8 @@ static int encode_missing(struct run *r, struct err *e)
 		if (!a->span[i].span.extent)
 			span[n++] = a->span[i].span;
 	if (!rc && n && r->o->no_encode)
-		rc = err_set(e, ERR_MODEL, "%zu of the %zu spans this question needs are not encoded with this model", n,
+		rc = err_set(e, ERR_MODEL, "%zu of the %zu spans this question needs are not encoded with this model",
+			     n,
 			     a->n_span);
 	if (!rc && n)
 		rc = pages_encode(r->p, span, n, r->o->on_encode, r->o->ctx, &a->encoded, e);
