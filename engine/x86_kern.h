@@ -61,8 +61,9 @@ static uint64_t x86_spin(size_t n)
 	for (size_t i = 0; i < n; i++)
 #pragma GCC unroll 12
 		for (int j = 0; j < 12; j++) {
+			/* The empty asm keeps the product inside the loop. */
 			s[j] = _mm256_add_epi16(s[j], _mm256_maddubs_epi16(a, b));
-			__asm__ volatile("" : "+x"(s[j]));
+			__asm__ volatile("" : "+x"(s[j]), "+x"(a));
 		}
 #pragma GCC unroll 12
 	for (int j = 1; j < 12; j++)

@@ -30,6 +30,7 @@ void narrow_steps(const int8_t *code, const int8_t *q, size_t steps, __m256i s[T
 	const __m256i one = _mm256_set1_epi16(1);
 	__m256i t16[TILE_TOKENS][2];
 
+#pragma GCC unroll 8
 	for (size_t k = 0; k < steps; k++) {
 		__m256i w0 = _mm256_loadu_si256((const __m256i *)(code + k * PANEL * 4));
 		__m256i w1 = _mm256_loadu_si256((const __m256i *)(code + k * PANEL * 4 + 32));
