@@ -238,7 +238,7 @@ static void adopt_test(void)
 	struct cat_mount *m;
 	struct fill f;
 	struct cat_span s = { .end = 10, .n_token = 200 };
-	struct extent_build *b;
+	struct extent_build *b = NULL;
 	int64_t engine, doc, src, snap;
 	size_t n;
 
