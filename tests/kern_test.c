@@ -274,6 +274,8 @@ int main(void)
 			test_linear(k, TYPES[t], be == 256 ? 512 : be == 32 ? 352 : 67, 45, 1);
 			test_linear(k, TYPES[t], be == 256 ? 256 : be == 32 ? 64 : 67, 71, 3);
 			test_linear(k, TYPES[t], be == 256 ? 512 : be == 32 ? 352 : 131, 71, 23);
+			/* more tokens than a share of any thread, and no multiple of a tile */
+			test_linear(k, TYPES[t], be == 256 ? 256 : be == 32 ? 64 : 67, 33, 521);
 		}
 		for (int f16 = 0; f16 < 2; f16++) {
 			test_attn(k, 64, 1, 3, f16);
