@@ -34,13 +34,17 @@
 #include "cache/view.h"
 
 #include "engine/chat.h"
+#include "engine/compose.h"
+#include "engine/encode.h"
 #include "engine/engine.h"
 #include "engine/gguf.h"
 #include "engine/sample.h"
 #include "engine/tok.h"
 
+#include "ingest/answer.h"
 #include "ingest/doc.h"
 #include "ingest/extract.h"
+#include "ingest/pages.h"
 #include "ingest/pipeline.h"
 
 #endif
