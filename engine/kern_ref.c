@@ -201,34 +201,32 @@ static uint64_t ref_read(const void *p, size_t n)
 	return sum;
 }
 
-void kern_put_k(void *const *page, size_t slot, const float *src, size_t n_token, size_t ld,
-		size_t head_dim, bool f16)
+/* Values [n_token][head_dim] into slots of pages; element d of slot j lies at d * step_d + j * step_j. */
+static void put(void *const *page, size_t slot, const float *src, size_t n_token, size_t ld, size_t head_dim,
+		bool f16, size_t step_d, size_t step_j)
 {
 	for (size_t t = 0; t < n_token; t++, slot++, src += ld) {
 		void *p = page[slot / KV_PAGE];
-		size_t j = slot % KV_PAGE;
+		size_t at = slot % KV_PAGE * step_j;
 
 		for (size_t d = 0; d < head_dim; d++)
 			if (f16)
-				((uint16_t *)p)[d * KV_PAGE + j] = quant_f32_to_f16(src[d]);
+				((uint16_t *)p)[at + d * step_d] = quant_f32_to_f16(src[d]);
 			else
-				((float *)p)[d * KV_PAGE + j] = src[d];
+				((float *)p)[at + d * step_d] = src[d];
 	}
+}
+
+void kern_put_k(void *const *page, size_t slot, const float *src, size_t n_token, size_t ld,
+		size_t head_dim, bool f16)
+{
+	put(page, slot, src, n_token, ld, head_dim, f16, KV_PAGE, 1);
 }
 
 void kern_put_v(void *const *page, size_t slot, const float *src, size_t n_token, size_t ld,
 		size_t head_dim, bool f16)
 {
-	for (size_t t = 0; t < n_token; t++, slot++, src += ld) {
-		void *p = page[slot / KV_PAGE];
-		size_t j = slot % KV_PAGE;
-
-		for (size_t d = 0; d < head_dim; d++)
-			if (f16)
-				((uint16_t *)p)[j * head_dim + d] = quant_f32_to_f16(src[d]);
-			else
-				((float *)p)[j * head_dim + d] = src[d];
-	}
+	put(page, slot, src, n_token, ld, head_dim, f16, 1, head_dim);
 }
 
 const struct kern kern_ref = {
