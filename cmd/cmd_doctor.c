@@ -18,7 +18,6 @@
 #include <jansson.h>
 #include <liburing.h>
 #include <libxml/xmlversion.h>
-#include <cblas.h>
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 #include <seccomp.h>
@@ -176,7 +175,6 @@ static void libraries(struct report *r)
 	say(r, FINE, "zstd", ZSTD_versionString(), NULL);
 	pcre2_config(PCRE2_CONFIG_VERSION, pcre);
 	say(r, FINE, "pcre2", pcre, NULL);
-	say(r, FINE, "openblas", openblas_get_config(), NULL);
 	git_libgit2_version(&major, &minor, &rev);
 	snprintf(v, sizeof(v), "%d.%d.%d", major, minor, rev);
 	say(r, FINE, "libgit2", v, NULL);
