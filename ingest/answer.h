@@ -61,6 +61,8 @@ struct answer_opts {
 	size_t         n_question;
 	const int64_t *snapshot;
 	size_t         n_snapshot;
+	const int64_t *document;	/* only these of them, sorted by id; NULL: all */
+	size_t         n_document;
 	const char    *context;		/* piped text, given to the model before the question; or NULL */
 	size_t         n_context;
 	size_t         n_span;		/* spans to lay out; 0: 4 */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define MAX_HITS 200		/* passages looked at; spans behind them would not be among the best */
+#define NARROW_HITS 100000	/* passages ranked where only some documents count */
 
 struct hit {
 	int64_t  document;
@@ -16,6 +17,7 @@ struct hit {
 };
 
 struct work {
+	const struct choose_query *q;
 	struct hit *hit;
 	size_t n_hit;
 	struct chosen *v;
@@ -23,10 +25,20 @@ struct work {
 	const struct hit *now;
 };
 
+static int by_id(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
 static int add_hit(void *ctx, const struct search_hit *h)
 {
 	struct work *w = ctx;
+	const struct choose_query *q = w->q;
 
+	if (q->document && !bsearch(&h->document, q->document, q->n_document, sizeof(*q->document), by_id))
+		return 0;
 	if (w->n_hit < MAX_HITS)
 		w->hit[w->n_hit++] = (struct hit){ h->document, h->start, h->end };
 	return 0;
@@ -108,23 +120,24 @@ static int score_all(struct work *w, struct catalog *c, const struct rank_terms 
 	return rc;
 }
 
-int choose_spans(struct pages *p, struct catalog *c, const char *question, size_t n_question,
-		 const int64_t *snapshot, size_t n_snapshot, size_t k, struct chosen **out, size_t *n,
+int choose_spans(struct pages *p, struct catalog *c, const struct choose_query *q, struct chosen **out, size_t *n,
 		 struct err *e)
 {
-	struct work w = { .hit = calloc(MAX_HITS, sizeof(*w.hit)) };
+	struct work w = { .hit = calloc(MAX_HITS, sizeof(*w.hit)), .q = q };
+	/* Where few documents count, their passages may rank far behind others'. */
+	size_t n_hit = q->document ? NARROW_HITS : MAX_HITS;
 	struct rank_terms terms;
 	struct buf query = { 0 };
 	int rc = w.hit ? 0 : err_nomem(e);
 
 	*out = NULL;
 	*n = 0;
-	rank_split(question, n_question, &terms);
+	rank_split(q->question, q->n_question, &terms);
 	rank_query(&terms, &query);
 	if (!rc && query.failed)
 		rc = err_nomem(e);
 	if (!rc && terms.n)
-		rc = search_words(c, query.data, snapshot, n_snapshot, MAX_HITS, add_hit, &w, e);
+		rc = search_words(c, query.data, q->snapshot, q->n_snapshot, n_hit, add_hit, &w, e);
 	for (size_t i = 0; i < w.n_hit && !rc; i++) {
 		rc = pages_cut(p, &w.hit[i].document, 1, e);
 		w.now = &w.hit[i];
@@ -136,7 +149,7 @@ int choose_spans(struct pages *p, struct catalog *c, const char *question, size_
 	if (!rc) {
 		if (w.n)
 			qsort(w.v, w.n, sizeof(*w.v), by_score);
-		*n = MIN(k, w.n);
+		*n = MIN(q->k, w.n);
 		*out = w.v;
 		w.v = NULL;
 	}

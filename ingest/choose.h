@@ -19,10 +19,19 @@ struct chosen {
 	double          score;
 };
 
-/* The best k spans, best first, in fresh memory.  Snapshots as in search_words.  *n may be 0: no word of
- * the question occurs, or it has none. */
-int choose_spans(struct pages *p, struct catalog *c, const char *question, size_t n_question,
-		 const int64_t *snapshot, size_t n_snapshot, size_t k, struct chosen **out, size_t *n,
+struct choose_query {
+	const char    *question;
+	size_t         n_question;
+	const int64_t *snapshot;	/* as in search_words */
+	size_t         n_snapshot;
+	const int64_t *document;	/* only these, sorted; NULL: all */
+	size_t         n_document;
+	size_t         k;		/* spans wanted */
+};
+
+/* The best k spans, best first, in fresh memory.  *n may be 0: no word of the question occurs, or it
+ * has none. */
+int choose_spans(struct pages *p, struct catalog *c, const struct choose_query *q, struct chosen **out, size_t *n,
 		 struct err *e);
 
 #endif

@@ -1,0 +1,48 @@
+/* ingest/answer_impl.h - one answer under way, shared by the files that make it; nobody else includes it
+ *
+ *   answer.c        the order of things, and what is released
+ *   answer_spans.c  which spans, and where they come from
+ *   layout.c        pages into a sequence, names and question between them
+ *   decode.c        the model writes; sentences are cited as they end
+ *
+ * A sequence (kv) with all that stands before the answer, logits of its last token, and a trace over
+ * it are what decode.c needs; how they came about is layout.c's.
+ */
+#ifndef INGEST_ANSWER_IMPL_H
+#define INGEST_ANSWER_IMPL_H
+
+#include "engine/compose.h"
+#include "engine/sample.h"
+#include "engine/trace.h"
+#include "ingest/answer.h"
+#include "ingest/cite.h"
+
+struct run {
+	struct pages   *p;
+	struct catalog *c;
+	struct encoder *enc;
+	const struct answer_opts *o;
+	struct answer  *out;
+	double          start;		/* clock_now() when it was asked */
+	struct view    *view;
+	struct compose *comp;
+	struct kv      *kv;		/* of comp; borrowed */
+	const struct far_source *source;	/* more keys for the far layers; NULL: all are in kv */
+	struct trace   *trace;
+	struct cite    *cite;
+	struct sampler *sampler;
+	float          *logits;		/* of the last token in kv */
+	struct tok_ids  said;		/* the answer's tokens */
+};
+
+/* layout.c.  ERR_BUDGET: more than the model was trained to read. */
+int layout_check_room(struct run *r, struct err *e);
+/* Encode those of the answer's spans that have no pages yet. */
+int layout_encode(struct run *r, struct err *e);
+/* Open comp, kv, trace, cite, and lay everything out: logits are then those of the answer's first token. */
+int layout_open(struct run *r, struct err *e);
+
+/* decode.c.  Write the answer from logits on.  Ends early, without an error, when the user asks. */
+int decode_answer(struct run *r, struct err *e);
+
+#endif
