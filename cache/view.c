@@ -234,6 +234,34 @@ void view_prefetch(struct view *v, size_t extent)
 		(void)madvise((void *)data, ref->off + ref->bytes - from, MADV_WILLNEED);
 }
 
+/* Sketches of one file follow each other as their extents do: one piece of advice a file, from the
+ * first one to the last. */
+void view_prefetch_sketches(struct view *v)
+{
+	const uint32_t *order = view_disk_order(v);
+	size_t i = 0;
+
+	while (order && i < v->n) {
+		uint32_t number = v->entry[order[i]].kv.number;
+		uint64_t from = UINT64_MAX, to = 0;
+		struct sketch_plan p;
+		struct segment *seg;
+		const uint8_t *data;
+
+		for (; i < v->n && v->entry[order[i]].kv.number == number; i++) {
+			const struct view_entry *x = &v->entry[order[i]];
+
+			if (!x->kv.sketch_off || sketch_plan_init(&p, &v->geom, x->n_token, NULL))
+				continue;
+			from = MIN(from, x->kv.sketch_off & ~4095ull);
+			to = MAX(to, x->kv.sketch_off + p.bytes);
+		}
+		if (to && !kv_store_segment(v->st, SEGMENT_SKETCH, number, to, &seg, NULL) &&
+		    !segment_borrow(seg, from, to - from, &data, NULL))
+			(void)madvise((void *)data, to - from, MADV_WILLNEED);
+	}
+}
+
 int view_sketch(struct view *v, size_t extent, uint32_t layer, struct sketch *out, struct err *e)
 {
 	const struct view_entry *x = &v->entry[extent];

@@ -81,6 +81,9 @@ int view_sketch(struct view *v, size_t extent, uint32_t layer, struct sketch *ou
 int view_part(struct view *v, size_t extent, const struct id *profile, struct spanidx *out,
 	      struct err *e);
 
+/* Ask for the sketches of all extents; returns at once, and nothing fails. */
+void view_prefetch_sketches(struct view *v);
+
 enum view_io {
 	VIEW_IO_AUTO,		/* as described above */
 	VIEW_IO_MMAP,		/* the mapping always, with madvise ahead */

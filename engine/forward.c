@@ -366,7 +366,9 @@ static int begin(struct forward *f, const struct fwd_item *item, size_t n_item, 
 		for (size_t j = 0; j < item[i].n; j++, t++) {
 			int32_t id = item[i].token[j];
 			int64_t pos = kv_end(item[i].kv) + (int64_t)j;
-			int64_t counted = pos + (item[i].source ? item[i].source->n_mounted : 0);
+			const struct far_source *far = item[i].source;
+			int64_t counted = pos + (far ? far->n_mounted : 0);
+			enum plan_law law = far ? far->law : PLAN_LAW_MODEL;
 
 			if (t >= f->n_batch)
 				return err_set(e, ERR_INVALID, "more than %zu tokens in a batch", f->n_batch);
@@ -376,7 +378,7 @@ static int begin(struct forward *f, const struct fwd_item *item, size_t n_item, 
 			quant_row_ref(w->type, w->data + (size_t)id * w->row_bytes, f->h + t * p->n_embd,
 				      p->n_embd);
 			f->pos[t] = pos;
-			f->temperature[t] = plan_temperature(p, counted) / sqrtf((float)p->head_dim);
+			f->temperature[t] = plan_temperature_by(p, law, counted) / sqrtf((float)p->head_dim);
 			angles(f, pos, f->cos_sin + t * p->n_rot);
 		}
 	}

@@ -36,8 +36,9 @@ struct far_source {
 	void *ctx;
 	int (*attend)(void *ctx, uint32_t far, const float *q, size_t n_token,
 		      const struct far_state *state, struct err *e);
-	/* Tokens that the temperature counts beside the item's own positions. */
+	/* Tokens that the temperature counts beside the item's own positions, and the law it follows. */
 	int64_t n_mounted;
+	enum plan_law law;
 };
 
 /* Receives K and V of far layers as they are made, before rotation: [n_token][n_head_kv][head_dim],

@@ -326,3 +326,12 @@ float plan_temperature(const struct plan *p, int64_t pos)
 
 	return log1pf(steps) * p->temp_scale + 1.0f;
 }
+
+float plan_temperature_by(const struct plan *p, enum plan_law law, int64_t pos)
+{
+	if (law == PLAN_LAW_MODEL)
+		return plan_temperature(p, pos);
+	if (law == PLAN_LAW_OFF || p->attn_chunk < 2 || pos < (int64_t)p->attn_chunk)
+		return 1.0f;
+	return logf((float)(pos + 1)) / logf((float)p->attn_chunk);
+}

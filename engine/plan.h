@@ -70,4 +70,12 @@ bool plan_is_irope(const struct plan *p);
 /* The factor for the query at position pos (from 0): Llama 4's law, in float32 as HF computes it. */
 float plan_temperature(const struct plan *p, int64_t pos);
 
+/* Laws a question may choose from; pages are always made under the model's own. */
+enum plan_law {
+	PLAN_LAW_MODEL,		/* Llama 4's, with the model's floor and scale */
+	PLAN_LAW_LOG,		/* max(1, ln(pos + 1) / ln(n)), n = attn_chunk: as sharp as over one chunk */
+	PLAN_LAW_OFF		/* 1 */
+};
+float plan_temperature_by(const struct plan *p, enum plan_law law, int64_t pos);
+
 #endif
