@@ -27,6 +27,7 @@
 
 #include "cache/care.h"
 #include "cache/catalog.h"
+#include "cache/derive.h"
 #include "cache/library.h"
 #include "cache/search.h"
 #include "cache/session.h"

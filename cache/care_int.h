@@ -43,11 +43,13 @@ int care_salvage(struct care *k, const char *path, struct err *e);
 #define CARE_TEXT_LOST "its text was damaged: ingest the source again"
 
 /* Read every byte of an extent (or of its sketch) and check them; last is the identity of its last
- * page, x->page is not looked at.  ERR_CORRUPT: damage. */
+ * page, x->page is not looked at.  ERR_CORRUPT: damage, or no sketch where one is wanted. */
 int care_check_extent(struct care *k, const struct cat_extent *x, const struct id *last,
 		      struct err *e);
 int care_check_sketch(struct care *k, const struct cat_extent *x, const struct id *last,
-		      struct err *e);
+		      bool wanted, struct err *e);
+/* Should this engine's extents have sketches (derive.h)? */
+int care_wants_sketch(struct care *k, int64_t engine, bool *wanted, struct err *e);
 /* Any record of the segment file with this extension; as above. */
 int care_read_record(struct care *k, uint32_t number, const char *ext, uint64_t off, uint64_t n,
 		     void **out, struct err *e);

@@ -168,7 +168,7 @@ int cat_del_extent(struct catalog *c, int64_t id, struct err *e)
 /* ---- Span index parts ------------------------------------------------------------------------ */
 
 int cat_put_part(struct catalog *c, int64_t extent, const struct id *profile,
-		 const struct cat_part *p, struct err *e)
+		 const struct part_ref *p, struct err *e)
 {
 	int rc = cat_need_batch(c, e);
 

@@ -303,12 +303,8 @@ int cat_del_extent(struct catalog *c, int64_t id, struct err *e);
 
 /* The span index (spanidx.h) of one extent for one profile, in the .si file `number`.  A second put
  * for the same pair is ignored.  Derived: cat_del_parts forgets those of a profile (NULL: all). */
-struct cat_part {
-	uint32_t number;		/* 0: there is none */
-	uint64_t off, bytes;
-};
 int cat_put_part(struct catalog *c, int64_t extent, const struct id *profile,
-		 const struct cat_part *p, struct err *e);
+		 const struct part_ref *p, struct err *e);
 int cat_del_parts(struct catalog *c, const struct id *profile, struct err *e);
 
 /* What a question mounts: every encoded span, each extent once, in canonical order (by `last`).
@@ -319,7 +315,7 @@ struct cat_mount {
 	uint32_t        n_token, type;
 	struct kv_ref   ref;
 	struct id       last;
-	struct cat_part part;		/* of the profile asked for */
+	struct part_ref part;		/* of the profile asked for */
 };
 /* Documents of these snapshots (none: of all), or, when doc is not NULL, of these documents alone
  * (sorted by id, each once).  profile may be NULL.  *n_missing (may be NULL) counts the tokens of

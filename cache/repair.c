@@ -9,10 +9,10 @@
 
 #include "base/file.h"
 #include "cache/care_int.h"
+#include "cache/derive.h"
 #include "cache/extent.h"
 #include "cache/search.h"
 #include "cache/sess_int.h"
-#include "cache/sketch.h"
 
 struct repair {
 	struct care  k;
@@ -182,45 +182,30 @@ static int new_number(void *ctx, uint32_t *number, struct err *e)
 	return cat_new_segment(r->k.c, r->engine, number, e);
 }
 
-/* The sketch of an extent, made again from its pages; 64-aligned, free() it. */
-static int make_sketch(const void *image, uint64_t bytes, uint32_t n_token, void **out, size_t *n,
-		       struct err *e)
+/* Whole pages with a bad or missing sketch, or in a file with a bad head: both go to a new place,
+ * the sketch made again; the old bytes die. */
+static int relocate(struct repair *r, const struct cat_extent *x, bool sketched, struct err *e)
 {
-	struct sketch_plan plan;
-	struct extent x;
-	int rc = extent_parse(&x, image, bytes, e);
-
-	*out = NULL;
-	if (!rc)
-		rc = sketch_plan_init(&plan, &x.plan.geom, n_token, e);
-	if (rc)
-		return rc;
-	*n = plan.bytes;
-	*out = aligned_alloc(64, (plan.bytes + 63) & ~63ull);
-	if (!*out)
-		return err_nomem(e);
-	memset(*out, 0, plan.bytes);
-	return sketch_from_extent(&plan, &x, *out, e);
-}
-
-/* Whole pages with a bad sketch, or in a file with a bad head: both go to a new place, the sketch
- * made again; the old bytes die. */
-static int relocate(struct repair *r, const struct cat_extent *x, struct err *e)
-{
-	void *image, *sketch = NULL;
-	size_t sketch_n = 0;
+	const struct derive want = { .sketches = true };
+	struct derived d = { 0 };
 	struct kv_ref ref;
+	void *image;
 	int rc = care_read_extent(&r->k, &x->ref, &image, e);
 
 	if (rc)
 		return rc;
-	if (x->ref.sketch_off)
-		rc = make_sketch(image, x->ref.bytes, x->n_token, &sketch, &sketch_n, e);
+	if (x->ref.sketch_off || sketched)
+		rc = derive_make(&want, image, x->ref.bytes, &d, e);
+	if (r->writer && r->engine != x->engine) {	/* a file holds pages of one engine */
+		kv_writer_free(r->writer);
+		r->writer = NULL;
+	}
 	r->engine = x->engine;
 	if (!rc && !r->writer)
 		rc = kv_writer_new(&r->writer, r->k.store, 0, new_number, r, e);
 	if (!rc)
-		rc = kv_writer_add(r->writer, image, x->ref.bytes, sketch, sketch_n, &ref, e);
+		rc = kv_writer_add(r->writer, image, x->ref.bytes, d.sketch, d.sketch_n,
+				   &ref, e);
 	if (!rc)
 		rc = kv_writer_sync(r->writer, e);
 	if (!rc)
@@ -234,7 +219,7 @@ static int relocate(struct repair *r, const struct cat_extent *x, struct err *e)
 				    (int64_t)ref.sketch_off),
 			    e);
 	free(image);
-	free(sketch);
+	derive_drop(&d);
 	return rc;
 }
 
@@ -256,16 +241,18 @@ static int mend_extent(struct repair *r, int64_t id, struct err *e)
 {
 	struct buf path = { 0 };
 	struct one_extent o;
-	bool pages_good = false;
+	bool pages_good = false, sketched = false;
 	int rc = cat_extent(r->k.c, id, keep_extent, &o, e);
 
 	if (!rc)
 		rc = care_check_extent(&r->k, &o.x, &o.last, e);
 	if (!rc) {
 		pages_good = true;
-		rc = care_check_heads(&r->k, &o.x.ref, e);
-		if (!rc && o.x.ref.sketch_off)
-			rc = care_check_sketch(&r->k, &o.x, &o.last, e);
+		rc = care_wants_sketch(&r->k, o.x.engine, &sketched, e);
+		if (!rc)
+			rc = care_check_heads(&r->k, &o.x.ref, e);
+		if (!rc)
+			rc = care_check_sketch(&r->k, &o.x, &o.last, sketched, e);
 	}
 	if (rc != ERR_CORRUPT)
 		return rc;
@@ -274,7 +261,7 @@ static int mend_extent(struct repair *r, int64_t id, struct err *e)
 			 o.x.n_token, true, "%s", e->msg);
 	buf_release(&path);
 	if (!rc && pages_good)
-		return relocate(r, &o.x, e);
+		return relocate(r, &o.x, sketched, e);
 	if (!rc)
 		rc = cat_begin(r->k.c, e);
 	if (!rc) {
@@ -299,7 +286,31 @@ static int mend_extents(struct repair *r, struct err *e)
 	return rc;
 }
 
-/* Index parts are derived: the bad ones are forgotten. */
+static int keep_engine(void *ctx, const struct cat_engine *en)
+{
+	buf_add(ctx, &en->id, sizeof(en->id));
+	return 0;
+}
+
+/* What is missing of the span index, whether damage took it or a stopped calibration. */
+static int fill_parts(struct repair *r, struct err *e)
+{
+	struct buf id = { 0 };
+	int rc = cat_engines(r->k.c, keep_engine, &id, e);
+
+	if (!rc && id.failed)
+		rc = err_nomem(e);
+	for (size_t at = 0; at < id.len && !rc; at += sizeof(int64_t)) {
+		int64_t engine;
+
+		memcpy(&engine, id.data + at, sizeof(engine));
+		rc = derive_fill(r->k.lib, r->k.store, engine, NULL, NULL, NULL, NULL, e);
+	}
+	buf_release(&id);
+	return rc;
+}
+
+/* Index parts are derived: the bad ones are forgotten, and made again. */
 static int mend_parts(struct repair *r, struct err *e)
 {
 	struct buf bad = { 0 };
@@ -317,7 +328,7 @@ static int mend_parts(struct repair *r, struct err *e)
 		rc = finish(r, rc, e);
 	}
 	buf_release(&bad);
-	return rc;
+	return rc ? rc : fill_parts(r, e);
 }
 
 /* ---- Sessions -------------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cache/care_int.h"
+#include "cache/derive.h"
 #include "cache/spanidx.h"
 
 #define REWRITE_BYTES (64ull << 20)	/* of live extents moved per commit */
@@ -64,7 +65,7 @@ static int mover_number(void *ctx, uint32_t *number, struct err *e)
 struct moved_part {
 	int64_t         extent;
 	struct id       profile;
-	struct cat_part at;
+	struct part_ref at;
 };
 
 static int new_si(struct mover *m)
@@ -166,26 +167,6 @@ static int commit_parts(struct mover *m)
 
 /* ---- Extents --------------------------------------------------------------------------------- */
 
-static int read_sketch(struct mover *m, const struct kv_ref *ref, const uint8_t **p, uint64_t *n)
-{
-	struct segment *sk;
-	int rc;
-
-	*p = NULL;
-	*n = 0;
-	if (!ref->sketch_off)
-		return 0;
-	rc = kv_store_segment(m->store, SEGMENT_SKETCH, ref->number, ref->sketch_off + 16, &sk,
-			      m->e);
-	if (!rc)
-		rc = segment_borrow(sk, ref->sketch_off, 16, p, m->e);
-	if (!rc) {
-		memcpy(n, *p + 8, 8);
-		rc = segment_borrow(sk, ref->sketch_off, *n, p, m->e);
-	}
-	return rc;
-}
-
 static int note_move(struct mover *m, int64_t id, const struct kv_ref *ref)
 {
 	if (m->n == m->cap) {
@@ -200,25 +181,27 @@ static int note_move(struct mover *m, int64_t id, const struct kv_ref *ref)
 	return 0;
 }
 
-/* Every byte is checked on the way.  What is damaged is not carried on: it is forgotten, and
- * encoded again when it is needed. */
+/* Every byte of the pages is checked on the way.  What is damaged is not carried on: it is
+ * forgotten, and encoded again when it is needed.  A sketch is a function of the pages: it is made
+ * anew, whatever state the old one was in. */
 static int move_extent(struct mover *m, const struct cat_extent *x)
 {
 	struct kv_ref ref = { .number = 0 };
-	const uint8_t *image, *sketch;
+	struct derive want = { .sketches = x->ref.sketch_off != 0 };
+	struct derived d = { 0 };
+	const uint8_t *image;
 	struct segment *kv;
-	uint64_t sketch_n;
 	int rc = care_check_extent(m->k, x, &m->last, m->e);
 
-	if (!rc && x->ref.sketch_off)
-		rc = care_check_sketch(m->k, x, &m->last, m->e);
+	if (!rc && !want.sketches)
+		rc = care_wants_sketch(m->k, x->engine, &want.sketches, m->e);
 	if (!rc)
 		rc = kv_store_segment(m->store, SEGMENT_KV, x->ref.number,
 				      x->ref.off + x->ref.bytes, &kv, m->e);
 	if (!rc)
 		rc = segment_borrow(kv, x->ref.off, x->ref.bytes, &image, m->e);
 	if (!rc)
-		rc = read_sketch(m, &x->ref, &sketch, &sketch_n);
+		rc = derive_make(&want, image, x->ref.bytes, &d, m->e);
 	if (!rc && m->writes != x->engine) {	/* a file holds pages of one engine */
 		kv_writer_free(m->writer);
 		m->writer = NULL;
@@ -226,7 +209,8 @@ static int move_extent(struct mover *m, const struct cat_extent *x)
 		rc = kv_writer_new(&m->writer, m->store, 0, mover_number, m, m->e);
 	}
 	if (!rc)
-		rc = kv_writer_add(m->writer, image, x->ref.bytes, sketch, sketch_n, &ref, m->e);
+		rc = kv_writer_add(m->writer, image, x->ref.bytes, d.sketch, d.sketch_n, &ref, m->e);
+	derive_drop(&d);
 	if (rc && rc != ERR_CORRUPT)
 		return rc;
 	m->bytes += x->ref.bytes;

@@ -72,8 +72,9 @@ int sketch_build_layer_ref(const struct sketch_plan *p, void *out, uint32_t laye
 			   struct err *e);
 /* When every layer is there: sums and head. */
 void sketch_seal(const struct sketch_plan *p, void *out, const struct id *span);
-/* Both from the stored pages of an extent, which are checked: what repair does.  The result may
- * differ from the first one by what the KV type rounded away.  out as above. */
+/* Both from the stored pages of an extent, which are checked: what ingest and repair do, so that a
+ * sketch made again has the same bytes.  (One built from the keys before the KV type rounded them
+ * may differ.)  out as above. */
 int sketch_from_extent(const struct sketch_plan *p, const struct extent *x, void *out,
 		       struct err *e);
 

@@ -13,6 +13,7 @@
 
 #include "base/file.h"
 #include "cache/care_int.h"
+#include "cache/derive.h"
 #include "cache/extent.h"
 #include "cache/sess_int.h"
 #include "cache/sketch.h"
@@ -458,14 +459,27 @@ int care_read_record(struct care *k, uint32_t number, const char *ext, uint64_t 
 	return rc;
 }
 
+int care_wants_sketch(struct care *k, int64_t engine, bool *wanted, struct err *e)
+{
+	struct derive d;
+	int rc = derive_get(k->c, engine, &d, e);
+
+	*wanted = !rc && d.sketches;
+	derive_release(&d);
+	return rc;
+}
+
 int care_check_sketch(struct care *k, const struct cat_extent *x, const struct id *last,
-		      struct err *e)
+		      bool wanted, struct err *e)
 {
 	struct sketch s;
 	uint64_t size;
 	void *p;
-	int rc = care_read_record(k, x->ref.number, "sk", x->ref.sketch_off, 16, &p, e);
+	int rc;
 
+	if (!x->ref.sketch_off)
+		return wanted ? err_set(e, ERR_CORRUPT, "its sketch is missing") : 0;
+	rc = care_read_record(k, x->ref.number, "sk", x->ref.sketch_off, 16, &p, e);
 	if (rc)
 		return rc;
 	memcpy(&size, (char *)p + 8, 8);
@@ -524,18 +538,23 @@ static int verify_extent(void *ctx, const struct cat_extent *x)
 {
 	struct extent_walk *w = ctx;
 	struct err why = { .code = 0 };
+	bool pages_good = false, wanted;
 	int rc = 0;
 
 	if (chosen(w->share, w->seed, "extent", x->id)) {
 		rc = care_check_extent(w->k, x, &x->page[x->n_page - 1], &why);
-		if (!rc && x->ref.sketch_off)
-			rc = care_check_sketch(w->k, x, &x->page[x->n_page - 1], &why);
+		pages_good = !rc;
+		if (!rc)
+			rc = care_wants_sketch(w->k, x->engine, &wanted, &why);
+		if (!rc)
+			rc = care_check_sketch(w->k, x, &x->page[x->n_page - 1], wanted, &why);
 	}
 	if (rc == ERR_CORRUPT) {
 		buf_clear(&w->path);
 		care_path_of_extent(w->k, x->id, &w->path);
-		rc = care_report(w->k, "pages", w->path.data ? w->path.data : "?", x->n_token, true,
-				 "%s", why.msg);
+		rc = care_report(w->k, pages_good ? "summary" : "pages",
+				 w->path.data ? w->path.data : "?", x->n_token, true, "%s",
+				 why.msg);
 	} else if (rc) {
 		rc = err_set(w->e, rc, "%s", why.msg);
 	}

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/size.h"
 #include "base/stop.h"
+#include "cache/derive.h"
 #include "ingest/cut.h"
 #include "ingest/doc.h"
 #include "ingest/pipeline.h"
@@ -18,6 +19,7 @@ struct pages {
 	int64_t          engine;
 	struct kv_store *store;
 	struct kv_writer *writer;
+	struct derive    derive;	/* what stands beside each extent */
 	int64_t          text_of;	/* document in `text`, 0: none */
 	struct buf       text;
 	double           rate;		/* tokens a second, as seen last */
@@ -87,6 +89,7 @@ void pages_close(struct pages *p)
 		return;
 	kv_writer_free(p->writer);
 	kv_store_close(p->store);
+	derive_release(&p->derive);
 	buf_release(&p->text);
 	free(p);
 }
@@ -273,9 +276,31 @@ int pages_cut(struct pages *p, const int64_t *doc, size_t n, struct err *e)
 
 /* ---- encoding ---- */
 
+/* What is written beside each extent, as the catalog says now: a calibration may have changed it since
+ * the last call.  Keys of NoPE far layers are chosen from by their sketches. */
+static int read_derive(struct pages *p, struct err *e)
+{
+	int rc;
+
+	derive_release(&p->derive);
+	rc = derive_get(p->cat, p->engine, &p->derive, e);
+	if (rc || p->derive.sketches || !plan_is_irope(engine_plan(encoder_engine(p->enc))))
+		return rc;
+	rc = cat_begin(p->cat, e);
+	if (!rc)
+		rc = derive_set_sketches(p->cat, p->engine, true, e);
+	if (!rc)
+		rc = cat_commit(p->cat, e);
+	else
+		cat_rollback(p->cat);
+	p->derive.sketches = !rc;
+	return rc;
+}
+
 /* Extents written and waiting for their commit. */
 struct waiting {
 	struct cat_extent *x;
+	struct part_ref  *part;		/* of the span index, where there is one */
 	struct id       **page;
 	size_t n, cap;
 	uint64_t tokens;
@@ -287,22 +312,20 @@ struct encode_job {
 	uint64_t *n_token;
 };
 
-static int keep(struct waiting *w, const struct cat_extent *x, struct err *e)
+static int keep(struct waiting *w, const struct cat_extent *x, const struct part_ref *part, struct err *e)
 {
 	struct id *page = malloc(x->n_page * sizeof(*page));
 
 	if (w->n == w->cap) {
 		size_t cap = 2 * w->cap + 16;
 		struct cat_extent *nx = realloc(w->x, cap * sizeof(*nx));
-		struct id **np;
+		struct part_ref *nr = nx ? realloc(w->part, cap * sizeof(*nr)) : NULL;
+		struct id **np = nr ? realloc(w->page, cap * sizeof(*np)) : NULL;
 
-		if (nx)
-			w->x = nx;
-		np = nx ? realloc(w->page, cap * sizeof(*np)) : NULL;
-		if (np) {
-			w->page = np;
-			w->cap = cap;
-		}
+		w->x = nx ? nx : w->x;
+		w->part = nr ? nr : w->part;
+		w->page = np ? np : w->page;
+		w->cap = np ? cap : w->cap;
 	}
 	if (!page || w->n == w->cap) {
 		free(page);
@@ -310,6 +333,7 @@ static int keep(struct waiting *w, const struct cat_extent *x, struct err *e)
 	}
 	memcpy(page, x->page, x->n_page * sizeof(*page));
 	w->page[w->n] = page;
+	w->part[w->n] = *part;
 	w->x[w->n] = *x;
 	w->x[w->n++].page = page;
 	w->tokens += x->n_token;
@@ -322,16 +346,21 @@ static int write_extent(void *ctx, const struct encode_span *span, const struct 
 	const struct extent_plan *plan = extent_build_plan(built);
 	struct cat_extent x = { .engine = j->p->engine, .type = plan->type, .n_token = plan->n_token,
 				.n_page = plan->n_page, .page = extent_build_pages(built) };
+	struct part_ref part = { 0 };
+	struct derived d;
 	size_t n;
 	const void *image = extent_build_image(built, &n);
-	int rc = 0;
+	int rc = derive_make(&j->p->derive, image, n, &d, e);
 
 	(void)span;
-	if (!j->p->writer)
+	if (!rc && !j->p->writer)
 		rc = kv_writer_new(&j->p->writer, j->p->store, 0, new_number, j->p, e);
 	if (!rc)
-		rc = kv_writer_add(j->p->writer, image, n, NULL, 0, &x.ref, e);
-	return rc ? rc : keep(&j->w, &x, e);
+		rc = kv_writer_add(j->p->writer, image, n, d.sketch, d.sketch_n, &x.ref, e);
+	if (!rc && d.part)
+		rc = kv_writer_add_part(j->p->writer, d.part, d.part_n, &part, e);
+	derive_drop(&d);
+	return rc ? rc : keep(&j->w, &x, &part, e);
 }
 
 static int commit(struct encode_job *j, struct err *e)
@@ -347,8 +376,11 @@ static int commit(struct encode_job *j, struct err *e)
 		rc = cat_begin(c, e);
 	if (rc)
 		return rc;
-	for (size_t i = 0; i < j->w.n && !rc; i++)
+	for (size_t i = 0; i < j->w.n && !rc; i++) {
 		rc = cat_put_extent(c, &j->w.x[i], &id, NULL, e);
+		if (!rc && j->w.part[i].number)
+			rc = cat_put_part(c, id, &j->p->derive.profile, &j->w.part[i], e);
+	}
 	if (!rc)
 		rc = cat_commit(c, e);
 	else
@@ -409,7 +441,7 @@ int pages_encode(struct pages *p, const struct cat_span *span, size_t n, pages_f
 	struct pages_progress pr = { 0 };
 	double since = clock_now();
 	size_t i = 0;
-	int rc = g.span && g.ids ? 0 : err_nomem(e);
+	int rc = g.span && g.ids ? read_derive(p, e) : err_nomem(e);
 
 	for (size_t k = 0; k < n; k++)
 		pr.total += span[k].extent ? 0 : span[k].n_token;
@@ -443,6 +475,7 @@ int pages_encode(struct pages *p, const struct cat_span *span, size_t n, pages_f
 	while (j.w.n)
 		free(j.w.page[--j.w.n]);
 	free(j.w.x);
+	free(j.w.part);
 	free(j.w.page);
 	free(g.span);
 	free(g.ids);

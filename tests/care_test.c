@@ -110,7 +110,7 @@ static void verify_test(void)
 	   "a flip in a page names the file and its tokens: %s", damage(temp_path("v")));
 	flip("v/segments/00000001.kv", 8000);
 	flip("v/segments/00000001.sk", 4200);
-	ok(!strncmp(damage(temp_path("v")), "pages src:dir/file", 18), "in a sketch too: %s",
+	ok(!strncmp(damage(temp_path("v")), "summary src:dir/file", 20), "in a sketch too: %s",
 	   damage(temp_path("v")));
 	flip("v/segments/00000001.sk", 4200);
 	flip("v/segments/00000002.si", 4200);

@@ -322,7 +322,7 @@ static void span_test(void)
 	struct cat_extent a, b;
 	struct cat_span s[2] = { 0 }, got;
 	struct cat_mount *m;
-	struct cat_part part = { .number = 1, .off = 4096, .bytes = 640 };
+	struct part_ref part = { .number = 1, .off = 4096, .bytes = 640 };
 	uint64_t missing, n_token, n_enc;
 	uint32_t number, pgno;
 	int64_t extent;

@@ -110,7 +110,7 @@ __attribute__((unused)) static int fill_pages(const struct fill *f, int nr, uint
 }
 
 /* Append the index part of a sealed extent; its file is made on first use. */
-static int fill_part(struct fill *f, struct extent_build *b, struct cat_part *part, struct err *e)
+static int fill_part(struct fill *f, struct extent_build *b, struct part_ref *part, struct err *e)
 {
 	static const struct spanidx_pair pair[2] = { { 0, 0 }, { 1, 0 } };
 	struct spanidx_plan plan;
@@ -155,7 +155,7 @@ __attribute__((unused)) static int fill_document(struct fill *f, int nr, const c
 				.n_page = kv_page_count(n_token) };
 	struct extent_build *b = NULL;
 	struct sketch_plan plan;
-	struct cat_part part;
+	struct part_ref part;
 	struct buf text = { 0 };
 	void *sketch = NULL;
 	const void *image;

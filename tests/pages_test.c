@@ -4,6 +4,8 @@
 #include "config.h"
 
 #include "base/stop.h"
+#include "cache/care.h"
+#include "cache/derive.h"
 #include "engine/compose.h"
 #include "ingest/answer.h"
 #include "ingest/pages.h"
@@ -205,6 +207,89 @@ static void test_pages(struct library *lib)
 	free(text), free(longer), buf_release(&edited);
 }
 
+/* The view of everything that is encoded, with its index parts of this profile. */
+static struct view *view_all(struct library *lib, struct pages *p, const struct id *profile)
+{
+	struct view_entry *entry;
+	struct cat_mount *m;
+	struct view *v;
+	struct err e;
+	size_t n;
+
+	if (cat_mounts(lib_catalog(lib), pages_engine(p), CAT_ISOLATED, NULL, 0, NULL, 0, profile, &m, &n, NULL, &e))
+		bail("mounts", &e);
+	entry = calloc(n + 1, sizeof(*entry));
+	for (size_t i = 0; i < n; i++)
+		entry[i] = (struct view_entry){ .span = m[i].last, .kv = m[i].ref, .part = m[i].part,
+						.n_token = m[i].n_token, .type = (uint8_t)m[i].type };
+	if (view_new(&v, pages_store(p), encoder_geom(enc), entry, n, &e))
+		bail("view", &e);
+	free(entry), free(m);
+	return v;
+}
+
+/* Do all extents have what is derived from their pages, and is it that? */
+static bool all_derived(struct view *v, const struct derive *want)
+{
+	struct view_ahead a;
+	struct sketch sk;
+	struct spanidx si;
+	bool good = view_count(v) > 0;
+	uint32_t i, n = 0;
+	struct err e;
+
+	view_ahead_sketches(&a, v, 0, view_disk_order(v), view_count(v));
+	for (; view_ahead_next(&a, &i); n++) {
+		struct derived d;
+		struct extent x;
+
+		if (view_extent(v, i, &x, &e) || derive_make(want, x.data, x.plan.bytes, &d, &e))
+			bail("extent", &e);
+		if (want->sketches)
+			good &= !view_sketch(v, i, 0, &sk, &e) && !memcmp(sk.data, d.sketch, d.sketch_n);
+		else
+			good &= view_sketch(v, i, 0, &sk, &e) == ERR_NOTFOUND;
+		if (want->n_pair)
+			good &= !view_part(v, i, &want->profile, &si, &e) && !memcmp(si.data, d.part, d.part_n);
+		derive_drop(&d);
+	}
+	return good && n == view_count(v);
+}
+
+static void test_sketches(const char *name, bool irope)
+{
+	static const struct spanidx_pair pair[] = { { 0, 0 } };
+	struct derive want = { .sketches = irope };
+	char *text = text_of(200, 0), *more = text_of(100, 7000);
+	struct care_verified ver;
+	struct library *lib;
+	struct catalog *c;
+	struct pages *p;
+	struct view *v;
+	uint64_t n = 0;
+	struct err e;
+
+	if (lib_open(&lib, temp_path(name), LIB_CREATE, &e) || pages_open(&p, lib, enc, &e))
+		bail("library", &e);
+	c = lib_catalog(lib);
+	encode_document(c, p, put_document(c, text));
+	v = view_all(lib, p, NULL);
+	ok(all_derived(v, &want), "%s: sketches are committed with the pages of iRoPE models, and only theirs", name);
+	view_free(v);
+	if (cat_begin(c, &e) || derive_set_pairs(c, pages_engine(p), pair, 1, &e) || cat_commit(c, &e) ||
+	    derive_fill(lib, pages_store(p), pages_engine(p), NULL, NULL, &n, NULL, &e))
+		bail("pairs", &e);
+	encode_document(c, p, put_document(c, more));
+	derive_get(c, pages_engine(p), &want, &e);
+	v = view_all(lib, p, &want.profile);
+	ok(n > 0 && n < view_count(v) && all_derived(v, &want),
+	   "%s: a list of pairs indexes what was encoded before it and after it", name);
+	view_free(v), derive_release(&want), pages_close(p);
+	ok(!care_verify(lib, 1, 0, NULL, &ver, &e) && !ver.n_damage, "%s: verify finds nothing", name);
+	lib_close(lib);
+	free(text), free(more);
+}
+
 static int64_t snapshot_of(struct catalog *c, int64_t doc)
 {
 	struct cat_entry entry = { .path = "notes/a.txt", .path_n = 11, .state = CAT_TEXT, .document = doc, .reason = "" };
@@ -286,7 +371,13 @@ int main(void)
 	test_pages(lib);
 	test_answer(lib);
 	lib_close(lib);
+	test_sketches("rope", false);
 	close_model();
+	tiny_model_of(temp_path("tiny.gguf"), 7, "llama4");
+	open_model("auto", KV_Q8);
+	test_sketches("irope", true);
+	close_model();
+	tiny_model(temp_path("tiny.gguf"), 7);
 	open_model("ref", KV_Q8);
 	ok(id_eq(&first, encoder_fingerprint(enc)), "other kernels are the same engine");
 	close_model();

@@ -70,9 +70,23 @@ static void tiny_vocabulary(struct buf *b)
 	make_kv_u32(b, "tokenizer.ggml.eos_token_id", 256);
 }
 
-/* Write the file; another seed is another model. */
-__attribute__((unused)) static void tiny_model(const char *path, uint64_t seed)
+static void tiny_key(struct buf *b, const char *arch, const char *key, uint32_t v)
 {
+	char name[96];
+
+	snprintf(name, sizeof(name), "%s.%s", arch, key);
+	make_kv_u32(b, name, v);
+}
+
+/* Write the file; another seed is another model.  arch "llama", or "llama4": then layer 0 is near, with
+ * chunks of 1024, and layer 1 far and without positions. */
+__attribute__((unused)) static void tiny_model_of(const char *path, uint64_t seed, const char *arch)
+{
+	static const char *const key[] = { "block_count", "context_length", "embedding_length",
+					   "feed_forward_length", "attention.head_count",
+					   "attention.head_count_kv" };
+	static const uint32_t value[] = { TINY_LAYERS, 65536, TINY_EMBD, TINY_FF, TINY_HEADS, TINY_KV };
+	bool irope = !strcmp(arch, "llama4");
 	struct buf b = { 0 };
 	uint64_t off = 0;
 	uint32_t n = 0;
@@ -81,15 +95,16 @@ __attribute__((unused)) static void tiny_model(const char *path, uint64_t seed)
 
 	tiny_seed = seed;
 	make_head(&b, 0, 0);
-	make_kv_str(&b, "general.architecture", "llama");
+	make_kv_str(&b, "general.architecture", arch);
 	make_kv_str(&b, "general.name", "tiny");
-	make_kv_u32(&b, "llama.block_count", TINY_LAYERS);
-	make_kv_u32(&b, "llama.context_length", 65536);
-	make_kv_u32(&b, "llama.embedding_length", TINY_EMBD);
-	make_kv_u32(&b, "llama.feed_forward_length", TINY_FF);
-	make_kv_u32(&b, "llama.attention.head_count", TINY_HEADS);
-	make_kv_u32(&b, "llama.attention.head_count_kv", TINY_KV);
-	make_kv_f32(&b, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
+	for (int i = 0; i < 6; i++)
+		tiny_key(&b, arch, key[i], value[i]);
+	snprintf(name, sizeof(name), "%s.attention.layer_norm_rms_epsilon", arch);
+	make_kv_f32(&b, name, 1e-5f);
+	if (irope) {
+		make_kv_u32(&b, "folio.attention.chunk_size", 1024);
+		make_kv_u32(&b, "folio.attention.nope_interval", 2);
+	}
 	tiny_vocabulary(&b);
 	tiny_tensor(&b, &off, &n, "token_embd.weight", TINY_EMBD, TINY_VOCAB);
 	tiny_tensor(&b, &off, &n, "output_norm.weight", TINY_EMBD, 0);
@@ -107,7 +122,7 @@ __attribute__((unused)) static void tiny_model(const char *path, uint64_t seed)
 			tiny_tensor(&b, &off, &n, name, (uint64_t)T[t].ne0, (uint64_t)T[t].ne1);
 		}
 	}
-	make_counts(&b, n, 9 + 6);
+	make_counts(&b, n, 9 + 6 + (irope ? 2 : 0));
 	make_pad(&b, 32);
 	for (uint64_t i = 0; i < off / 4; i++) {
 		float w = 0.35f * tiny_weight();
@@ -119,6 +134,11 @@ __attribute__((unused)) static void tiny_model(const char *path, uint64_t seed)
 		exit(99);
 	}
 	buf_release(&b);
+}
+
+__attribute__((unused)) static void tiny_model(const char *path, uint64_t seed)
+{
+	tiny_model_of(path, seed, "llama");
 }
 
 #endif
