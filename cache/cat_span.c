@@ -450,6 +450,125 @@ int cat_mounts(struct catalog *c, int64_t engine, enum cat_mode mode,
 	return 0;
 }
 
+/* ---- Totals ---------------------------------------------------------------------------------- */
+
+struct tally {
+	struct id last;
+	uint32_t  n_token;
+	bool      encoded;
+};
+
+static int by_tally(const void *a, const void *b)
+{
+	return id_cmp(&((const struct tally *)a)->last, &((const struct tally *)b)->last);
+}
+
+/* Spans of the documents, and which documents have any: cut[i] of doc[i]. */
+static int tally_spans(struct catalog *c, int64_t engine, enum cat_mode mode, const int64_t *doc,
+		       size_t n_doc, struct buf *list, bool *cut, struct err *e)
+{
+	sqlite3_stmt *st;
+	size_t at = 0;
+	int rc = cat_q(c, &st, e,
+		       "SELECT document, last, n_token, extent IS NOT NULL FROM span WHERE engine = ?1"
+		       " AND mode = ?2 ORDER BY document", "ii", engine, (int64_t)mode);
+
+	if (rc)
+		return rc;
+	while ((rc = cat_step(c, st, e)) > 0) {
+		int64_t id = sqlite3_column_int64(st, 0);
+		struct tally t = { .encoded = sqlite3_column_int(st, 3) != 0 };
+		bool bad = false;
+
+		while (at < n_doc && doc[at] < id)
+			at++;
+		if (at == n_doc)
+			break;
+		if (doc[at] != id)
+			continue;
+		t.n_token = cat_col_u32(st, 2, &bad);
+		if (bad || !cat_col_id(st, 1, &t.last)) {
+			rc = cat_bad_row("span", id, e);
+			break;
+		}
+		cut[at] = true;
+		buf_add(list, &t, sizeof(t));
+	}
+	cat_done(c, st);
+	if (rc < 0)
+		return rc;
+	return list->failed ? err_nomem(e) : 0;
+}
+
+static int tally_bytes(struct catalog *c, const int64_t *doc, size_t n_doc, const bool *cut,
+		       struct cat_totals *out, struct err *e)
+{
+	sqlite3_stmt *st;
+	size_t at = 0;
+	int rc = cat_q(c, &st, e, "SELECT id, n_byte FROM document ORDER BY id", "");
+
+	if (rc)
+		return rc;
+	while ((rc = cat_step(c, st, e)) > 0) {
+		int64_t id = sqlite3_column_int64(st, 0);
+		bool bad = false;
+		uint64_t n = cat_col_u64(st, 1, &bad);
+
+		while (at < n_doc && doc[at] < id)
+			at++;
+		if (at == n_doc || bad) {
+			rc = bad ? cat_bad_row("document", id, e) : 0;
+			break;
+		}
+		if (doc[at] != id)
+			continue;
+		out->n_document++;
+		*(cut[at] ? &out->bytes_cut : &out->bytes_uncut) += n;
+		out->n_uncut += !cut[at] && n;	/* an empty text has no spans and needs none */
+	}
+	cat_done(c, st);
+	return rc < 0 ? rc : 0;
+}
+
+int cat_totals(struct catalog *c, int64_t engine, enum cat_mode mode, const int64_t *snapshot,
+	       size_t n_snapshot, const int64_t *doc, size_t n_doc, struct cat_totals *out,
+	       struct err *e)
+{
+	struct buf list = { 0 };
+	int64_t *mine = NULL;
+	bool *cut = NULL;
+	struct tally *t;
+	double per_token;
+	int rc = 0;
+
+	*out = (struct cat_totals){ 0 };
+	if (!doc) {
+		rc = cat_documents_in(c, snapshot, n_snapshot, &mine, &n_doc, e);
+		doc = mine;
+	}
+	if (!rc && !(cut = calloc(n_doc + 1, sizeof(*cut))))
+		rc = err_nomem(e);
+	if (!rc)
+		rc = tally_spans(c, engine, mode, doc, n_doc, &list, cut, e);
+	if (!rc)
+		rc = tally_bytes(c, doc, n_doc, cut, out, e);
+	t = (struct tally *)(void *)list.data;
+	if (!rc && t)
+		qsort(t, list.len / sizeof(*t), sizeof(*t), by_tally);
+	for (size_t i = 0; !rc && i < list.len / sizeof(*t); i++) {
+		if (i && id_eq(&t[i].last, &t[i - 1].last))
+			continue;
+		out->n_token += t[i].n_token;
+		out->n_encoded += t[i].encoded ? t[i].n_token : 0;
+	}
+	per_token = out->n_token ? (double)out->bytes_cut / (double)out->n_token : 4;
+	out->n_estimated = out->n_token + (uint64_t)((double)out->bytes_uncut / per_token + 0.5);
+	buf_release(&list);
+	free(mine);
+	free(cut);
+	return rc;
+}
+
 /* ---- Segments -------------------------------------------------------------------------------- */
 
 int cat_new_segment(struct catalog *c, int64_t engine, uint32_t *number, struct err *e)

@@ -329,6 +329,21 @@ int cat_mounts(struct catalog *c, int64_t engine, enum cat_mode mode,
 int cat_coverage(struct catalog *c, int64_t document, int64_t engine, enum cat_mode mode,
 		 uint64_t *n_token, uint64_t *n_encoded, struct err *e);
 
+/* How much text there is to a question: what a total stands for. */
+struct cat_totals {
+	uint64_t n_token;	/* of spans, each identity once */
+	uint64_t n_encoded;	/* of them, with pages */
+	uint64_t n_document;
+	uint64_t n_uncut;	/* of them, without spans yet: their tokens are not known */
+	uint64_t bytes_cut, bytes_uncut;	/* of their texts */
+	uint64_t n_estimated;	/* tokens of all: n_token, and the uncut bytes at the rate of the cut
+				 * ones (4 a token where none is cut); n_token where all are cut */
+};
+/* Documents as cat_mounts() takes them. */
+int cat_totals(struct catalog *c, int64_t engine, enum cat_mode mode, const int64_t *snapshot,
+	       size_t n_snapshot, const int64_t *doc, size_t n_doc, struct cat_totals *out,
+	       struct err *e);
+
 /* ---- Segments -------------------------------------------------------------------------------- */
 
 /* A number nobody has used, for new segment files (.kv, .sk, .si of one number; kv_number_fn of

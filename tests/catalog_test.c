@@ -317,12 +317,13 @@ static void span_test(void)
 {
 	struct library *lib = open_lib("span", LIB_CREATE);
 	struct catalog *c = lib_catalog(lib);
-	int64_t src = 0, snap = 0, d1, d2, en = 0, xa = 0, xb = 0, again = 0;
+	int64_t src = 0, snap = 0, d1, d2, d3 = 0, en = 0, xa = 0, xb = 0, again = 0;
 	struct id pa[3], pb[2], pre = id_of("preamble", 8), profile = id_of("p", 1);
 	struct cat_extent a, b;
 	struct cat_span s[2] = { 0 }, got;
 	struct cat_mount *m;
 	struct part_ref part = { .number = 1, .off = 4096, .bytes = 640 };
+	struct cat_totals t;
 	uint64_t missing, n_token, n_enc;
 	uint32_t number, pgno;
 	int64_t extent;
@@ -383,6 +384,14 @@ static void span_test(void)
 	ok(!cat_mounts(c, en, CAT_ISOLATED, NULL, 0, &d2, 1, NULL, &m, &n, NULL, &e) && n == 1 &&
 	   m[0].document == d2, "or of some documents only");
 	free(m);
+	ok(!cat_totals(c, en, CAT_ISOLATED, &snap, 1, NULL, 0, &t, &e) && t.n_token == 250 && t.n_encoded == 250 &&
+	   t.n_document == 2 && !t.n_uncut && t.bytes_cut == 20 && t.n_estimated == 250,
+	   "totals count each span once");
+	ok(!cat_begin(c, &e) && (d3 = temp_text(c, snap, "c", "cccccccccccccccccccc", &e)) && !cat_commit(c, &e) &&
+	   !cat_totals(c, en, CAT_ISOLATED, &snap, 1, NULL, 0, &t, &e) && t.n_token == 250 && t.n_uncut == 1 &&
+	   t.bytes_uncut == 20 && t.n_estimated == 500, "and estimate what is not cut yet by what is");
+	ok(!cat_totals(c, en, CAT_ISOLATED, NULL, 0, &d3, 1, &t, &e) && t.n_token == 0 && t.n_estimated == 5 &&
+	   t.n_document == 1, "or by four bytes a token where nothing is");
 	ok(cat_spans(c, d1, en, CAT_ISOLATED, first_span, &got, &e) == 7 && got.extent == xa &&
 	   id_eq(&got.last, &pa[2]) && got.end == 6, "a walk stops when told to, with its answer");
 	ok(!cat_begin(c, &e) && !cat_del_extent(c, xa, &e) && !cat_commit(c, &e) &&
