@@ -143,7 +143,8 @@ static int run_batch(struct encoder *enc, const struct encode_span *span, size_t
 
 		rc = extent_build_new(&b, &d, e);
 		sink[i] = (struct far_sink){ .ctx = b, .put = put_layer };
-		item[i] = (struct fwd_item){ .token = span[i].token, .n = span[i].n, .sink = &sink[i] };
+		item[i] = (struct fwd_item){ .token = span[i].token, .n = span[i].n, .sink = &sink[i],
+					     .keys_only = true };
 		if (!rc)
 			rc = engine_seq(enc->engine, enc->kv, &item[i].kv, e);
 	}

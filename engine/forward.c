@@ -290,8 +290,9 @@ void forward_place_keys(const struct forward *f, uint32_t layer, float *k, size_
 
 /* ---- one layer ---- */
 
+/* keys_only: what comes after the sink is left out. */
 static int attention(struct forward *f, uint32_t layer, const struct fwd_item *item, size_t n_item,
-		     size_t n, struct err *e)
+		     size_t n, bool keys_only, struct err *e)
 {
 	const struct plan *p = f->plan;
 	const struct model_layer *l = &f->model->layer[layer];
@@ -309,7 +310,7 @@ static int attention(struct forward *f, uint32_t layer, const struct fwd_item *i
 
 	norm(f, l->attn_norm, n);
 	forward_act(f, f->x, n, p->n_embd);
-	linear_run(&f->linear, qkv, 3, &f->act);
+	linear_run(&f->linear, keys_only ? qkv + 1 : qkv, keys_only ? 2 : 3, &f->act);
 	while (far < p->n_far && p->far_layer[far] < layer)
 		far++;
 	for (size_t i = 0; p->layer[layer].is_far && i < n_item; t += item[i++].n) {
@@ -318,6 +319,8 @@ static int attention(struct forward *f, uint32_t layer, const struct fwd_item *i
 		if (rc)
 			return rc;
 	}
+	if (keys_only)
+		return 0;
 	pool_run(f->pool, (n + TOKEN_TILE - 1) / TOKEN_TILE, place_tile, &place);
 	t = 0;
 	for (size_t i = 0; p->layer[layer].is_far && i < n_item; t += item[i++].n)
@@ -432,16 +435,17 @@ static void tear(const struct plan *p, const struct fwd_item *item, size_t n_ite
 }
 
 static int layers(struct forward *f, const struct fwd_item *item, size_t n_item, uint32_t n_layer, size_t n,
-		  struct err *e)
+		  bool keys_only, struct err *e)
 {
 	for (uint32_t i = 0; i < n_layer; i++) {
+		bool last = keys_only && i + 1 == n_layer;
 		int rc;
 
 		/* A batch is worth reading ahead for; one token touches too little time to hide it in. */
 		if (n > KERN_FEW && i + 1 < n_layer)
 			prefetch_layer(f, i + 1);
-		rc = attention(f, i, item, n_item, n, e);
-		if (rc)
+		rc = attention(f, i, item, n_item, n, last, e);
+		if (rc || last)
 			return rc;
 		feed_forward(f, i, n);
 	}
@@ -452,7 +456,7 @@ int forward_run(struct forward *f, const struct fwd_item *item, size_t n_item, s
 {
 	const struct plan *p = f->plan;
 	uint32_t n_layer = 0;
-	bool want_logits = false;
+	bool want_logits = false, keys_only = true;
 	size_t n = 0;
 	int rc;
 
@@ -464,8 +468,11 @@ int forward_run(struct forward *f, const struct fwd_item *item, size_t n_item, s
 
 		n_layer = MAX(n_layer, depth);
 		want_logits |= item[i].logits && depth == p->n_layer;
+		keys_only &= item[i].keys_only && !item[i].logits;
 	}
-	rc = layers(f, item, n_item, n_layer, n, e);
+	if (keys_only && p->n_far)
+		n_layer = MIN(n_layer, p->far_layer[p->n_far - 1] + 1);
+	rc = layers(f, item, n_item, n_layer, n, keys_only && p->n_far, e);
 	if (rc) {
 		tear(p, item, n_item);
 		return rc;

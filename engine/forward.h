@@ -65,6 +65,9 @@ struct fwd_item {
 	const struct far_sink   *sink;		/* or NULL */
 	const struct query_tap  *tap;		/* or NULL */
 	uint32_t       n_layer;		/* stop after so many layers (no logits then); 0 = all */
+	/* Only the sink is wanted: nothing is computed behind the last far layer's keys and values when
+	 * all items of a call say so.  kv then lacks that layer and must not be continued. */
+	bool           keys_only;
 };
 
 /* n_batch: tokens that one pass may hold (memory grows with it). */

@@ -75,6 +75,25 @@ static int put_layer(void *ctx, uint32_t far, const float *k, const float *v, si
 	return extent_build_layer(ctx, far, k, v, e);
 }
 
+/* All that a sink is given, one after the other. */
+struct heard {
+	const struct plan *p;
+	float x[1 << 16];
+	size_t n;
+};
+
+static int hear(void *ctx, uint32_t far, const float *k, const float *v, size_t n, struct err *e)
+{
+	struct heard *h = ctx;
+	size_t m = n * h->p->n_head_kv * h->p->head_dim;
+
+	(void)far, (void)e;
+	memcpy(h->x + h->n, k, m * sizeof(*k));
+	memcpy(h->x + h->n + m, v, m * sizeof(*v));
+	h->n += 2 * m;
+	return 0;
+}
+
 static int32_t token_of(const struct plan *p, size_t doc, size_t i)
 {
 	make_seed = (doc * 4099 + i + 1) * 0x9e3779b97f4a7c15u | 1;
@@ -118,7 +137,7 @@ static void fill(struct lib *lib, struct engine *en, const struct kv *prefix, en
 					 .token = token, .n_token = (uint32_t)m };
 		struct extent_build *b;
 		struct far_sink sink = { .put = put_layer };
-		struct fwd_item item = { .token = token, .n = m, .sink = &sink };
+		struct fwd_item item = { .token = token, .n = m, .sink = &sink, .keys_only = true };
 		const void *image;
 		void *sketch = NULL;
 
@@ -317,6 +336,32 @@ static void test_oracle(const char *name, enum kv_type type)
 	view_free(v);
 	drop(&lib);
 	kv_free(pre);
+	engine_close(en);
+}
+
+/* A pass for the keys alone gives the same keys as a whole one. */
+static void test_keys_only(const char *name)
+{
+	static struct heard whole, part;
+	struct engine *en = open_engine(name, "auto", 2);
+	int32_t token[100];
+	struct err e;
+
+	for (size_t i = 0; i < ARRAY_LEN(token); i++)
+		token[i] = token_of(engine_plan(en), 5, i);
+	for (int i = 0; i < 2; i++) {
+		struct heard *h = i ? &part : &whole;
+		struct far_sink sink = { .ctx = h, .put = hear };
+		struct fwd_item item = { .token = token, .n = ARRAY_LEN(token), .sink = &sink, .keys_only = i };
+
+		h->p = engine_plan(en);
+		h->n = 0;
+		must(engine_seq(en, NULL, &item.kv, &e), &e, "sequence");
+		must(forward_run(engine_forward(en), &item, 1, &e), &e, "forward");
+		kv_free(item.kv);
+	}
+	ok(whole.n > 0 && part.n == whole.n && !memcmp(part.x, whole.x, whole.n * sizeof(*part.x)),
+	   "%s: a pass for the keys alone gives the same %zu values", name, whole.n);
 	engine_close(en);
 }
 
@@ -694,6 +739,10 @@ static void test_refused(void)
 int main(void)
 {
 	test_pick();
+	test_keys_only("llama4-moe");
+	test_keys_only("llama4-interleave");
+	test_keys_only("llama4-top2");
+	test_keys_only("llama-tied");
 	test_oracle("llama4-moe", KV_F16);
 	test_oracle("llama4-interleave", KV_Q8);
 	test_oracle("llama4-gqa1-rope", KV_Q4);
