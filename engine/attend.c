@@ -187,7 +187,8 @@ static struct piece next_piece(const struct forward *f, uint32_t layer, const st
 	return p;
 }
 
-/* Let every item's far source merge its keys, then divide by the sum. */
+/* Let every item's far source merge its keys, then divide by the sum.  Items that follow each other and
+ * have one source are one call: their rows are, too, and what the source reads it reads once. */
 static int finish(struct forward *f, uint32_t layer, const struct fwd_item *item, size_t n_item,
 		  struct err *e)
 {
@@ -197,15 +198,17 @@ static int finish(struct forward *f, uint32_t layer, const struct fwd_item *item
 
 	while (far < p->n_far && p->far_layer[far] < layer)
 		far++;
-	for (size_t i = 0; i < n_item; row += item[i++].n) {
+	for (size_t i = 0, n; i < n_item; row += n) {
+		const struct far_source *src = item[i].source;
 		struct far_state s = { f->state_m + row * p->n_head, f->state_l + row * p->n_head,
 				       f->att + row * p->n_head * hd };
 		int rc;
 
-		if (!item[i].source || !item[i].source->attend || !p->layer[layer].is_far)
+		for (n = item[i++].n; i < n_item && item[i].source == src; i++)
+			n += item[i].n;
+		if (!src || !src->attend || !p->layer[layer].is_far || !n)
 			continue;
-		rc = item[i].source->attend(item[i].source->ctx, far, f->q + row * p->n_head * hd,
-					    item[i].n, &s, e);
+		rc = src->attend(src->ctx, far, f->q + row * p->n_head * hd, n, &s, e);
 		if (rc)
 			return rc;
 	}

@@ -31,7 +31,8 @@ struct far_state {
 };
 
 /* More keys for the far layers of an item than its own kv holds: pages of a library.  attend merges
- * them into the state; q is [n_token][n_head][head_dim], scaled.  far counts far layers from 0. */
+ * them into the state; q is [n_token][n_head][head_dim], scaled.  far counts far layers from 0.  Items that
+ * follow each other with the same source are one call: many questions share one scan. */
 struct far_source {
 	void *ctx;
 	int (*attend)(void *ctx, uint32_t far, const float *q, size_t n_token,

@@ -487,6 +487,57 @@ static void test_orders(const char *name, const char *kernels, enum kv_type type
 	engine_close(two);
 }
 
+/* Many questions in one pass share the scan, and each gets what it gets alone. */
+static void test_batch(enum far_mode mode)
+{
+	enum { N = 9 };
+	struct engine *en = open_engine("llama4-top2", "ref", 2);
+	const struct plan *p = engine_plan(en);
+	struct kv *pre = preamble(en);
+	struct far_opts o = { .mode = mode, .rerank = 60 };
+	struct fwd_item item[N];
+	float *alone = malloc(p->n_vocab * sizeof(*alone)), *all = malloc(N * p->n_vocab * sizeof(*all));
+	int32_t token[N][20];
+	struct far_stats one, many;
+	struct lib lib;
+	struct view *v;
+	struct far *f;
+	struct err e;
+	double d = 0;
+
+	fill(&lib, en, pre, KV_Q8, 20, 0, 1, true);
+	v = mount(&lib, NULL, 0);
+	must(far_new(&f, en, v, &o, &e), &e, "far");
+	for (size_t i = 0; i < N; i++) {
+		item[i] = (struct fwd_item){ .token = token[i], .n = 3 + 2 * i, .logits = all + i * p->n_vocab,
+					     .source = far_source(f) };
+		for (size_t t = 0; t < item[i].n; t++)
+			token[i][t] = token_of(p, 500 + i, t);
+		must(engine_seq(en, pre, &item[i].kv, &e), &e, "sequence");
+	}
+	must(forward_run(engine_forward(en), item, N, &e), &e, "forward");
+	many = far_stats(f);
+	for (size_t i = 0; i < N; i++) {
+		kv_free(item[i].kv);
+		must(engine_seq(en, pre, &item[i].kv, &e), &e, "sequence");
+		item[i].logits = alone;
+		must(forward_run(engine_forward(en), &item[i], 1, &e), &e, "forward");
+		d = fmax(d, distance(alone, all + i * p->n_vocab, p->n_vocab));
+		kv_free(item[i].kv);
+	}
+	one = far_stats(f);
+	ok(many.scans == p->n_far && one.scans == (N + 1) * p->n_far && d < 1e-4,
+	   "%s: %d questions in one scan of each far layer, answered as alone (%.1e)",
+	   mode == FAR_EXACT ? "exact" : "select", N, d);
+	far_free(f);
+	view_free(v);
+	free(alone);
+	free(all);
+	drop(&lib);
+	kv_free(pre);
+	engine_close(en);
+}
+
 /* ---- select ---- */
 
 /* Where the single query q (for every head) looks most. */
@@ -751,6 +802,8 @@ int main(void)
 	test_one_pass("llama4-gqa1-rope");
 	test_orders("llama4-moe", "ref", KV_Q8, 100);
 	test_orders("llama4-top2", "auto", KV_Q4, 20);
+	test_batch(FAR_EXACT);
+	test_batch(FAR_SELECT);
 	test_select();
 	test_rebuilt();
 	test_damage(FAR_EXACT);
