@@ -341,6 +341,16 @@ bool repo_plumbing(const struct repo *r)
 	return !r->git;
 }
 
+struct git_repository *repo_libgit2(const struct repo *r)
+{
+	return r->git;
+}
+
+const char *repo_dir(const struct repo *r)
+{
+	return r->dir;
+}
+
 bool repo_icase(const struct repo *r)
 {
 	return r->icase;

@@ -45,6 +45,9 @@ int repo_open(struct repo **out, const char *dir, bool want_index, struct err *e
 void repo_close(struct repo *r);
 
 bool repo_plumbing(const struct repo *r);
+/* libgit2's own handle, NULL with plumbing, and the folder that was opened; both borrowed. */
+struct git_repository *repo_libgit2(const struct repo *r);
+const char *repo_dir(const struct repo *r);
 bool repo_icase(const struct repo *r);
 /* Absolute paths of info/exclude and of core.excludesFile (or its default), whether they exist or
  * not; NULL when there is none. */
