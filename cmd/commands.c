@@ -5,6 +5,7 @@
 #include "cmd/cmd_ask.h"
 #include "cmd/cmd_bench.h"
 #include "cmd/cmd_care.h"
+#include "cmd/cmd_diff.h"
 #include "cmd/cmd_generate.h"
 #include "cmd/cmd_ingest.h"
 #include "cmd/cmd_logits.h"
@@ -84,6 +85,13 @@ const struct cmd commands[] = {
 	  .more = "Searches the newest snapshot of every source. Exits with 1 when nothing matches.",
 	  .opts = search_opts, .opts_bytes = sizeof(struct search_opts), .min_args = 1, .max_args = 1,
 	  .run = cmd_search },
+	{ .name = "diff", .args = "A B|A..B [-- PATH...]", .summary = "what changed between two versions",
+	  .group = "Libraries",
+	  .more = "A and B are git revisions, 'worktree', folders, archives, single documents or "
+		  "SOURCE@SNAP of the library. Counts, renames, hunks, symbols and moved sections are "
+		  "computed. Exit status 1 with --exit-code: there are differences.",
+	  .opts = diff_opts, .opts_bytes = sizeof(struct diff_cmd_opts), .min_args = 1, .max_args = -1,
+	  .run = cmd_diff },
 	{ .name = "model", .summary = "fetch, choose and inspect models", .group = "Models",
 	  .sub = model_commands },
 	{ .name = "generate", .args = "PROMPT|-", .summary = "complete a text with a model, without a library",
