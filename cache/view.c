@@ -104,7 +104,8 @@ int view_new(struct view **out, struct kv_store *st, const struct kv_geom *g,
 	v->head_ok = calloc(v->n / 8 + 1, 1);
 	v->part_ok = calloc(v->n / 8 + 1, 1);
 	v->sketch_ok = calloc(v->n * (g->n_far_layer + 1ull) / 8 + 1, 1);
-	if (!v->strip_ok || !v->head_ok || !v->part_ok || !v->sketch_ok) {
+	v->scanned = calloc(v->n * (uint64_t)g->n_far_layer / 8 + 1, 1);
+	if (!v->strip_ok || !v->head_ok || !v->part_ok || !v->sketch_ok || !v->scanned) {
 		rc = err_nomem(e);
 		goto fail;
 	}
@@ -127,6 +128,7 @@ void view_free(struct view *v)
 	free((void *)v->head_ok);
 	free((void *)v->part_ok);
 	free((void *)v->sketch_ok);
+	free((void *)v->scanned);
 	free(v->disk_order);
 	free(v);
 }

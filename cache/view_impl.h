@@ -21,6 +21,7 @@ struct view {
 	_Atomic uint8_t   *head_ok;
 	_Atomic uint8_t   *part_ok;
 	_Atomic uint8_t   *sketch_ok;	/* [n][n_far_layer + 1]: the head, then layers */
+	_Atomic uint8_t   *scanned;	/* [n][n_far_layer]: read by a scan past the page cache */
 	pthread_mutex_t    lock;	/* for disk_order */
 	uint32_t          *disk_order;
 };

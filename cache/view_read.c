@@ -12,7 +12,8 @@
 #include <sys/mman.h>
 
 #define ARENA_BYTES (4u << 20)
-#define SCAN_BYTES  (256u << 10)	/* of one read of a scan */
+#define SCAN_BYTES  (512u << 10)	/* of one read of a scan */
+#define ADVISE_BYTES (2u << 20)	/* of one piece of advice */
 #define MAX_UNIT    128u
 #define ADVICE      UINT64_MAX		/* the tag of what nobody waits for */
 
@@ -140,7 +141,8 @@ static int begin(struct view_reader *r, uint32_t layer, size_t slot, struct err 
 int view_scan(struct view_reader *r, uint32_t layer, const uint32_t *order, size_t n,
 	      struct err *e)
 {
-	size_t slot = r->io == VIEW_IO_MMAP ? SCAN_BYTES : MIN(SCAN_BYTES, r->arena_n / 4);
+	/* Advice costs no room: fewer, longer pieces of it. */
+	size_t slot = r->io == VIEW_IO_MMAP ? ADVISE_BYTES : MIN(SCAN_BYTES, r->arena_n / 4);
 	int rc = begin(r, layer, slot, e);
 
 	if (rc)
@@ -223,16 +225,62 @@ static bool resident(const uint8_t *from, size_t n)
 	return true;
 }
 
-/* Will the unit be used in the mapping?  What is cold there needs advice first: for the long runs of a
- * scan that is as fast as reading, and saves the copy; for single strips it is four times slower. */
-static bool use_mapping(const struct view_reader *r, const uint8_t *from, size_t n, bool *advise)
+/* How a unit comes. */
+enum way {
+	WAY_MAPPED,		/* it is in the page cache */
+	WAY_ADVISED,		/* used in the mapping, asked for ahead */
+	WAY_DIRECT,		/* read past the page cache */
+	WAY_BUFFERED		/* read through it */
+};
+
+/* The first time a scan comes by, and from then on; see view.h.  The bit is set by the last run of a
+ * layer, so that all of them go one way. */
+static enum way scan_way(struct view_reader *r, const struct unit *u)
 {
-	*advise = false;
-	if (r->io == VIEW_IO_AUTO && resident(from, n))
-		return true;
-	*advise = r->io == VIEW_IO_MMAP ||
-		  (r->io == VIEW_IO_AUTO && !r->ref && !r->v->direct);
-	return *advise;
+	uint64_t bit = (uint64_t)u->extent * r->v->geom.n_far_layer + r->layer;
+
+	if (view_bit(r->v->scanned, bit))
+		return WAY_ADVISED;
+	if (u->page + u->n_page == u->plan.n_page)
+		view_set_bit(r->v->scanned, bit);
+	return WAY_DIRECT;
+}
+
+static enum way choose_way(struct view_reader *r, const struct unit *u, const uint8_t *from, size_t n)
+{
+	switch (r->io) {
+	case VIEW_IO_MMAP:
+		return WAY_ADVISED;
+	case VIEW_IO_DIRECT:
+		return WAY_DIRECT;
+	case VIEW_IO_BUFFERED:
+		return WAY_BUFFERED;
+	case VIEW_IO_AUTO:
+		break;
+	}
+	if (resident(from, n))
+		return WAY_MAPPED;
+	if (r->v->direct)
+		return WAY_DIRECT;
+	return r->ref ? WAY_BUFFERED : scan_way(r, u);
+}
+
+static int start_read(struct view_reader *r, unsigned slot, int fd, uint32_t align, struct err *e)
+{
+	struct unit *u = &r->unit[slot];
+	uint64_t from = u->off & ~(uint64_t)(align - 1), to = round_up(u->off + u->bytes, align);
+	int rc = need_ring(r, e);
+
+	if (rc)
+		return rc;
+	u->data = r->arena + slot * r->slot_n + (u->off - from);
+	rc = ring_read(r->ring, fd, from, to - from, slot * r->slot_n, slot, e);
+	if (rc)
+		return rc;
+	u->waiting = true;
+	r->stats.bytes_read += to - from;
+	r->stats.reads++;
+	return 0;
 }
 
 /* Decide how the unit comes, and set it going. */
@@ -242,8 +290,7 @@ static int start(struct view_reader *r, unsigned slot, struct err *e)
 	uint64_t from = u->off & ~4095ull, to = round_up(u->off + u->bytes, 4096);
 	const struct view_entry *x = &r->v->entry[u->extent];
 	const uint8_t *map;
-	uint32_t align = 4096;
-	bool advise;
+	enum way way;
 	int fd, rc;
 
 	rc = kv_store_segment(r->v->st, SEGMENT_KV, x->kv.number, x->kv.off + x->kv.bytes, &u->seg, e);
@@ -251,38 +298,22 @@ static int start(struct view_reader *r, unsigned slot, struct err *e)
 		rc = segment_borrow(u->seg, u->off, u->bytes, &map, e);
 	if (rc)
 		return rc;
-	if (use_mapping(r, map - (u->off - from), to - from, &advise)) {
-		u->mapped = true;
-		u->data = map;
-		if (advise && !need_ring(r, NULL) && busy(r) < MAX_UNIT)
-			(void)ring_madvise(r->ring, map - (u->off - from), to - from, MADV_WILLNEED,
-					   ADVICE, NULL);
-		r->stats.bytes_mapped += u->bytes;
-		return 0;
+	way = choose_way(r, u, map - (u->off - from), to - from);
+	if (way == WAY_DIRECT) {
+		fd = segment_fd_direct(u->seg);
+		if (fd >= 0)
+			return start_read(r, slot, fd, segment_dio_align(u->seg), e);
+		/* The file system has no O_DIRECT. */
+		way = r->io == VIEW_IO_AUTO && !r->ref ? WAY_ADVISED : WAY_BUFFERED;
 	}
-	rc = need_ring(r, e);
-	if (rc)
-		return rc;
-	fd = segment_fd(u->seg);
-	if (r->io == VIEW_IO_DIRECT || (r->io == VIEW_IO_AUTO && r->v->direct)) {
-		int direct = segment_fd_direct(u->seg);
-
-		if (direct >= 0) {
-			fd = direct;
-			align = segment_dio_align(u->seg);
-		}
-	} else {
-		align = 64;		/* the kernel copies: no more than we want */
-	}
-	from = u->off & ~(uint64_t)(align - 1);
-	to = round_up(u->off + u->bytes, align);
-	u->data = r->arena + slot * r->slot_n + (u->off - from);
-	rc = ring_read(r->ring, fd, from, to - from, slot * r->slot_n, slot, e);
-	if (rc)
-		return rc;
-	u->waiting = true;
-	r->stats.bytes_read += to - from;
-	r->stats.reads++;
+	if (way == WAY_BUFFERED)	/* the kernel copies: no more than we want */
+		return start_read(r, slot, segment_fd(u->seg), 64, e);
+	u->mapped = true;
+	u->data = map;
+	if (way == WAY_ADVISED && !need_ring(r, NULL) && busy(r) < MAX_UNIT)
+		(void)ring_madvise(r->ring, map - (u->off - from), to - from, MADV_WILLNEED, ADVICE,
+				   NULL);
+	r->stats.bytes_mapped += u->bytes;
 	return 0;
 }
 

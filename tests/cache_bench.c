@@ -3,7 +3,7 @@
  * Writes about MIB mebibytes (default 1024) of made-up extents under DIR, which should be on the disk
  * to be measured, and removes them.  Every cold figure is taken after POSIX_FADV_DONTNEED on files that
  * were synced.  fio, where it is installed, reads the same files right before and after; its figures
- * are the yardstick ("85 % of what fio reads in the same run").  Three rounds, medians.
+ * are the yardstick ("85 % of what fio reads in the same run").  Five rounds, medians.
  *
  * Kernels are timed in processor time of their thread, the rest by the wall clock: on a busy machine
  * compare with the yardstick of the same run only.
@@ -27,7 +27,7 @@
 #include <time.h>
 
 #define MADE    4u		/* different extents; copies get other tokens and identities */
-#define ROUNDS  3
+#define ROUNDS  5
 #define TOKENS  8000u		/* of a span */
 
 static const struct kv_geom geom = { 4, 4, 64, KV_PAGE_TOKENS };
@@ -221,6 +221,7 @@ static double fio(const char *rw, size_t bs, unsigned seconds)
 
 /* ---- reading ---- */
 
+/* All layers, once each. */
 static double scan_all(struct view *v, const struct view_config *cfg, uint64_t *bytes)
 {
 	const uint32_t *order = view_disk_order(v);
@@ -284,6 +285,8 @@ static struct view *fresh_view(void)
 	return v;
 }
 
+enum { AUTO = 3 };	/* in the lists of ways */
+
 static void bench_scans(void)
 {
 	static const struct { const char *name; struct view_config cfg; } way[] = {
@@ -295,21 +298,27 @@ static void bench_scans(void)
 		{ "mmap with advice", { VIEW_IO_MMAP, false, 0 } },
 	};
 	size_t n_way = ARRAY_LEN(way);
-	double got[8][ROUNDS], raw[ROUNDS];
+	double got[8][ROUNDS], raw[ROUNDS], again[ROUNDS], ratio[ROUNDS];
 	uint64_t bytes;
 
 	for (int k = 0; k < ROUNDS; k++) {
 		raw[k] = fio("read", 1 << 20, 3);
+		again[k] = -1;
 		for (size_t i = 0; i < n_way; i++) {
 			struct view *v;
 
 			drop_caches();
 			v = fresh_view();
 			got[i][k] = scan_all(v, &way[i].cfg, &bytes);
+			if (way[i].cfg.io == VIEW_IO_AUTO)
+				again[k] = scan_all(v, &way[i].cfg, &bytes);
 			view_free(v);
 		}
+		ratio[k] = got[AUTO][k] / raw[k];
 	}
 	row("scan cold", "fio read 1 MiB direct", median(raw, ROUNDS), "MB/s", "yardstick; -1: no fio");
+	row("scan cold", "auto against fio of its round", median(ratio, ROUNDS), "x", "");
+	row("scan cold", "auto a second time", median(again, ROUNDS), "MB/s", "still cold; fills the page cache");
 	for (size_t i = 0; i < n_way; i++)
 		row("scan cold", way[i].name, median(got[i], ROUNDS), "MB/s", "verified");
 }
@@ -326,7 +335,7 @@ static void bench_gathers(void)
 	};
 	struct extent_plan p;
 	size_t n_way = ARRAY_LEN(way), strip;
-	double got[8][ROUNDS], rate[8][ROUNDS], raw[ROUNDS], exact[ROUNDS];
+	double got[8][ROUNDS], rate[8][ROUNDS], raw[ROUNDS], exact[ROUNDS], ratio[ROUNDS];
 
 	extent_plan_init(&p, &geom, KV_Q4, TOKENS, NULL);
 	strip = extent_strip_bytes(&p, 1);
@@ -341,7 +350,9 @@ static void bench_gathers(void)
 			got[i][k] = gather(v, &way[i].cfg, way[i].n, &rate[i][k]);
 			view_free(v);
 		}
+		ratio[k] = got[AUTO][k] / raw[k];
 	}
+	row("gather cold", "auto against fio of its round", median(ratio, ROUNDS), "x", "4096-aligned blocks");
 	row("gather cold", "strip", (double)strip, "B", "");
 	row("gather cold", "fio randread direct, 4096-aligned blocks", median(raw, ROUNDS), "MB/s",
 	    "yardstick; -1: no fio");
