@@ -82,10 +82,13 @@ void asking_json(struct asking *s, const struct ask_opts *o)
 	jw_close(&j);
 	jw_uint(&j, "attended_tokens", a->attended);
 	jw_uint(&j, "total_tokens", asking_tokens(s));
-	jw_str(&j, "selection", "select");
-	jw_str(&j, "chosen_by", "full text");
-	jw_str(&j, "label", "estimated");
-	jw_null(&j, "mass");
+	jw_str(&j, "selection", a->exact ? "exact" : "select");
+	jw_str(&j, "chosen_by", a->by_attention ? "attention" : "full text");
+	jw_str(&j, "label", a->exact ? "exact" : "estimated");
+	if (a->by_attention)
+		jw_real(&j, "mass", a->mass);
+	else
+		jw_null(&j, "mass");
 	jw_str(&j, "mode", "isolated");
 	jw_uint(&j, "encoded_on_demand", a->encoded);
 	jw_bool(&j, "truncated", a->truncated && a->found);

@@ -54,9 +54,15 @@ void asking_sources(struct asking *s, const struct ask_opts *o)
 		fwrite(b.data, 1, b.len, stdout);
 	fflush(stdout);
 	buf_release(&b);
-	note(s->c, "attended %llu of %llu tokens in %zu passages chosen by full text, isolated%s",
-	     (unsigned long long)a->attended, (unsigned long long)asking_tokens(s), a->n_span,
-	     a->encoded ? "; passages were encoded for this question and are kept" : "");
+	if (a->by_attention)
+		note(s->c, "attended %llu of %llu tokens, %s (%.1f %% of the attention), isolated%s",
+		     (unsigned long long)a->attended, (unsigned long long)asking_tokens(s),
+		     a->exact ? "exact" : "select", 100 * a->mass,
+		     a->encoded ? "; passages were encoded for this question and are kept" : "");
+	else
+		note(s->c, "attended %llu of %llu tokens in %zu passages chosen by full text, isolated%s",
+		     (unsigned long long)a->attended, (unsigned long long)asking_tokens(s), a->n_span,
+		     a->encoded ? "; passages were encoded for this question and are kept" : "");
 	if (a->truncated)
 		warn(s->c, "the answer was cut at --max-tokens %lld", (long long)o->max_tokens);
 	detail(s->c, "choose %.0f ms, encode %.0f ms (%llu tokens), prefill %.0f ms (%llu tokens read back, %llu computed), "

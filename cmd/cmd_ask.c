@@ -23,6 +23,10 @@ const struct opt ask_opts[] = {
 	  .help = "fail with 12 rather than encode what the question needs", .group = "What is asked" },
 	{ "spans", 0, OPT_INT, AT(spans), "N", .help = "passages of about 1,000 tokens to attend to", .def = "4",
 	  .group = "What is asked" },
+	{ "attend", 0, OPT_STR, AT(attend), "auto|all|TOKENS", .help = "iRoPE models: attend to the usual number, all, "
+	  "or so many tokens per query", .def = "auto", .group = "What is asked" },
+	{ "attn-temperature", 0, OPT_STR, AT(law), "llama4|log|off", .help = "iRoPE models: how attention sharpens "
+	  "with the tokens mounted", .def = "llama4", .group = "What is asked" },
 	{ "max-tokens", 0, OPT_INT, AT(max_tokens), "N", .help = "tokens of the answer at most", .def = "200",
 	  .group = "The answer" },
 	{ "quote", 0, OPT_INT, AT(quote), "N", .help = "print the first N lines of each cited passage", .def = "0",
@@ -57,6 +61,28 @@ static void drop_unsupported(struct answer *a)
 	}
 }
 
+static int read_attend(const struct ask_opts *o, struct answer_opts *ao, struct err *e)
+{
+	static const char *const law[] = { "llama4", "log", "off" };
+	int64_t n;
+	size_t i = 0;
+
+	if (!strcmp(o->attend, "auto"))
+		ao->attend = ATTEND_AUTO;
+	else if (!strcmp(o->attend, "all"))
+		ao->attend = ATTEND_ALL;
+	else if (opt_read_int(o->attend, &n) && n > 0)
+		ao->attend = (uint64_t)n;
+	else
+		return err_set(e, ERR_INVALID, "--attend '%s' is none of auto, all and a number of tokens", o->attend);
+	while (i < ARRAY_LEN(law) && strcmp(o->law, law[i]))
+		i++;
+	if (i == ARRAY_LEN(law))
+		return err_set(e, ERR_INVALID, "--attn-temperature '%s' is none of llama4, log and off", o->law);
+	ao->law = (enum plan_law)i;
+	return 0;
+}
+
 int cmd_ask(struct ctx *c, int argc, char **argv)
 {
 	const struct ask_opts *o = c->opts;
@@ -71,7 +97,9 @@ int cmd_ask(struct ctx *c, int argc, char **argv)
 
 	(void)argc;
 	s.streams = !c->g.json && !c->g.jsonl && !o->strict;
-	rc = cmd_read_text(argv[0], &s.question, &e);
+	rc = read_attend(o, &ao, &e);
+	if (!rc)
+		rc = cmd_read_text(argv[0], &s.question, &e);
 	/* A question on the command line and a pipe on standard input: the pipe is context. */
 	if (!rc && strcmp(argv[0], "-") && !isatty(STDIN_FILENO))
 		rc = cmd_read_text("-", &s.context, &e);

@@ -11,6 +11,7 @@ struct ask_opts {
 	struct strs source;
 	int64_t max_tokens, seed, quote, spans;
 	double  temperature, top_p, min_p, repeat_penalty;
+	const char *attend, *law;
 	bool    no_encode, strict;
 };
 extern const struct opt ask_opts[];

@@ -56,7 +56,7 @@ static void score_keys(struct trace *t, const struct kv *kv, uint32_t layer, uin
 	}
 }
 
-static bool room(struct trace *t, size_t n_own, size_t n_all, size_t group)
+static bool room_for(struct trace *t, size_t n_own)
 {
 	if (n_own > t->cap) {
 		double *w = realloc(t->weight, 2 * n_own * sizeof(*w));
@@ -68,6 +68,13 @@ static bool room(struct trace *t, size_t n_own, size_t n_all, size_t group)
 	}
 	while (t->n < n_own)
 		t->weight[t->n++] = 0;
+	return true;
+}
+
+static bool room(struct trace *t, size_t n_own, size_t n_all, size_t group)
+{
+	if (!room_for(t, n_own))
+		return false;
 	if (n_all * group > t->cap_score) {
 		float *s = realloc(t->score, 2 * n_all * group * sizeof(*s));
 
@@ -169,6 +176,14 @@ const double *trace_weights(const struct trace *t, size_t *n)
 {
 	*n = t->n;
 	return t->weight;
+}
+
+int trace_add(struct trace *t, size_t token, double weight, struct err *e)
+{
+	if (!room_for(t, token + 1))
+		return err_nomem(e);
+	t->weight[token] += weight;
+	return 0;
 }
 
 void trace_reset(struct trace *t)

@@ -25,6 +25,9 @@ const struct query_tap *trace_tap(const struct trace *t);
  * over heads and layers.  Borrowed until the next forward pass. */
 const double *trace_weights(const struct trace *t, size_t *n);
 void trace_reset(struct trace *t);
+/* Weight from elsewhere: attention that a far source (far.h) saw, for tokens numbered by the caller.  Such a
+ * trace watches 0 layers. */
+int trace_add(struct trace *t, size_t token, double weight, struct err *e);
 /* A pass could not be traced for want of memory. */
 bool trace_failed(const struct trace *t);
 

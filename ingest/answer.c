@@ -12,9 +12,21 @@ static void release(struct run *r)
 	cite_free(r->cite);
 	trace_free(r->trace);
 	compose_free(r->comp);
-	view_free(r->view);
+	if (r->far)
+		answer_far_free(r);
+	else
+		view_free(r->view);
 	free(r->logits);
 	free(r->said.id);
+}
+
+static int open_chosen(struct run *r, struct err *e)
+{
+	int rc = layout_check_room(r, e);
+
+	if (!rc)
+		rc = layout_encode(r, e);
+	return rc ? rc : layout_open(r, e);
 }
 
 int answer_question(struct pages *p, struct catalog *c, struct encoder *enc, const struct answer_opts *o,
@@ -23,20 +35,21 @@ int answer_question(struct pages *p, struct catalog *c, struct encoder *enc, con
 	struct run r = { .p = p, .c = c, .enc = enc, .o = o, .out = out, .start = clock_now() };
 	struct sample_opts s = { .temperature = o->temperature, .top_p = o->top_p, .min_p = o->min_p,
 				 .repeat_penalty = o->repeat_penalty, .repeat_last = 128, .seed = o->seed };
+	bool far = plan_is_irope(engine_plan(encoder_engine(enc)));
 	double mark;
-	int rc = answer_find(p, c, o, out, e);
+	int rc = far ? answer_far_ready(&r, e) : answer_find(p, c, o, out, e);
 
-	if (rc || !out->n_span)
+	if (rc || (!far && !out->n_span))
 		return rc;
-	rc = layout_check_room(&r, e);
-	if (!rc)
-		rc = layout_encode(&r, e);
 	mark = clock_now();
-	if (!rc)
-		rc = layout_open(&r, e);
+	rc = far ? answer_far_open(&r, e) : open_chosen(&r, e);
+	if (!rc && !r.kv) {
+		release(&r);
+		return 0;
+	}
 	if (!rc)
 		rc = sampler_new(&r.sampler, &s, engine_plan(encoder_engine(enc))->n_vocab, e);
-	out->t_prefill = clock_now() - mark;
+	out->t_prefill = clock_now() - mark - (far ? 0 : out->t_encode);
 	if (!rc)
 		rc = decode_answer(&r, e);
 	out->found = out->text.len > 0;

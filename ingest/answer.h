@@ -9,13 +9,16 @@
  * cited, when it holds one of the words at all; else the sentence counts as unsupported.  A citation is
  * read back from the stored text, whose checksum is checked, before it is handed out.
  *
- * For models whose far layers all use RoPE (compose.h says why).
+ * That is for models whose far layers use RoPE (compose.h says why).  Where they are NoPE nothing is chosen
+ * beforehand: every page of the documents asked is mounted (far.h), and the answer's spans are those that
+ * drew attention.
  */
 #ifndef INGEST_ANSWER_H
 #define INGEST_ANSWER_H
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "engine/plan.h"
 #include "ingest/pages.h"
 
 #include <stdbool.h>
@@ -44,6 +47,9 @@ struct answer {
 	struct buf text;		/* with [n] behind cited sentences */
 	bool       found;
 	bool       truncated;		/* max_tokens ended it */
+	bool       by_attention;	/* the model's attention chose what it rests on; else full text did */
+	bool       exact;		/* by_attention: to all mounted tokens */
+	double     mass;		/* by_attention: share of the softmax that was attended to */
 	struct answer_span *span;
 	size_t     n_span;
 	struct citation *cite;
@@ -66,6 +72,10 @@ struct answer_opts {
 	const char    *context;		/* piped text, given to the model before the question; or NULL */
 	size_t         n_context;
 	size_t         n_span;		/* spans to lay out; 0: 4 */
+	uint64_t       attend;		/* iRoPE models: tokens to attend to per KV head and query token; or: */
+#define ATTEND_AUTO 0			/* the usual number; all of a small library */
+#define ATTEND_ALL  UINT64_MAX
+	enum plan_law  law;		/* of attention's temperature */
 	int64_t        max_tokens;	/* of the answer; 0: 256 */
 	double         temperature, top_p, min_p, repeat_penalty;
 	uint64_t       seed;

@@ -4,6 +4,7 @@
  *   answer_spans.c  which spans, and where they come from
  *   layout.c        pages into a sequence, names and question between them
  *   decode.c        the model writes; sentences are cited as they end
+ *   answer_far.c    instead of layout.c where far layers are NoPE: everything is mounted
  *
  * A sequence (kv) with all that stands before the answer, logits of its last token, and a trace over
  * it are what decode.c needs; how they came about is layout.c's.
@@ -16,6 +17,8 @@
 #include "engine/trace.h"
 #include "ingest/answer.h"
 #include "ingest/cite.h"
+
+struct answer_far;
 
 struct run {
 	struct pages   *p;
@@ -33,6 +36,7 @@ struct run {
 	struct sampler *sampler;
 	float          *logits;		/* of the last token in kv */
 	struct tok_ids  said;		/* the answer's tokens */
+	struct answer_far *far;		/* answer_far.c; NULL: laid out */
 };
 
 /* layout.c.  ERR_BUDGET: more than the model was trained to read. */
@@ -41,6 +45,19 @@ int layout_check_room(struct run *r, struct err *e);
 int layout_encode(struct run *r, struct err *e);
 /* Open comp, kv, trace, cite, and lay everything out: logits are then those of the answer's first token. */
 int layout_open(struct run *r, struct err *e);
+
+/* answer_spans.c.  Path, source and lines of a span: the first snapshot asked that holds its document. */
+int answer_locate(struct catalog *c, const int64_t *snapshot, size_t n, struct answer_span *s, struct err *e);
+
+/* answer_far.c.  While a library is not encoded whole, encode what full text ranks first, so that it can be
+ * asked at once; afterwards full text is not asked. */
+int answer_far_ready(struct run *r, struct err *e);
+/* Mount all pages of the documents asked and put the question: kv, source, trace, cite and
+ * logits are then as after layout_open.  kv stays NULL when nothing is encoded. */
+int answer_far_open(struct run *r, struct err *e);
+void answer_far_free(struct run *r);
+/* After each pass: the spans it looked at become the answer's, and what they drew is traced. */
+int answer_far_look(struct run *r, struct err *e);
 
 /* decode.c.  Write the answer from logits on.  Ends early, without an error, when the user asks. */
 int decode_answer(struct run *r, struct err *e);

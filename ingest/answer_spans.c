@@ -1,7 +1,7 @@
 /* Which spans a question is about, and where they come from. */
 #include "config.h"
 
-#include "ingest/answer.h"
+#include "ingest/answer_impl.h"
 #include "base/clock.h"
 #include "base/size.h"
 #include "ingest/choose.h"
@@ -25,8 +25,7 @@ static int take_path(void *ctx, const struct cat_entry *en)
 	return 0;
 }
 
-/* Path, source and lines of a span: the first snapshot asked that holds its document. */
-static int locate(struct catalog *c, const int64_t *snapshot, size_t n, struct answer_span *s, struct err *e)
+int answer_locate(struct catalog *c, const int64_t *snapshot, size_t n, struct answer_span *s, struct err *e)
 {
 	struct place p = { c, s };
 	struct cat_map *map;
@@ -87,7 +86,7 @@ int answer_find(struct pages *p, struct catalog *c, const struct answer_opts *o,
 
 		s->span = v[i].span;
 		s->score = v[i].score;
-		rc = locate(c, o->snapshot, o->n_snapshot, s, e);
+		rc = answer_locate(c, o->snapshot, o->n_snapshot, s, e);
 	}
 	for (size_t i = 0; i < o->n_snapshot && !rc; i++)
 		rc = cat_entries(c, o->snapshot[i], count_file, &out->n_file, e);

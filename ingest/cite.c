@@ -44,12 +44,8 @@ int cite_new(struct cite **out, struct pages *p, struct catalog *cat, const stru
 	struct cite *c = calloc(1, sizeof(*c));
 
 	*out = NULL;
-	if (c)
-		c->placed = calloc(a->n_span + 1, sizeof(*c->placed));
-	if (!c || !c->placed) {
-		free(c);
+	if (!c)
 		return err_nomem(e);
-	}
 	c->p = p;
 	c->cat = cat;
 	c->a = a;
@@ -73,15 +69,19 @@ void cite_free(struct cite *c)
 
 int cite_span(struct cite *c, size_t i, int64_t first, struct err *e)
 {
-	struct placed *x = &c->placed[c->n];
+	struct placed *more = realloc(c->placed, (c->n + 1) * sizeof(*more)), *x;
 	const struct cat_span *s = &c->a->span[i].span;
 	struct tok_ids ids = { 0 };
 	uint64_t n_line = c->a->span[i].last - c->a->span[i].first + 1;
-	int rc = pages_tokens(c->p, s, &ids, &x->off, e);
+	int rc;
 
+	if (!more)
+		return err_nomem(e);
+	c->placed = more;
+	x = &c->placed[c->n++];
+	*x = (struct placed){ .span = i };
+	rc = pages_tokens(c->p, s, &ids, &x->off, e);
 	free(ids.id);
-	c->n++;
-	x->span = i;
 	x->first = first;
 	if (!rc)
 		rc = cat_text(c->cat, s->document, &x->text, e);

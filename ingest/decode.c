@@ -28,7 +28,9 @@ static int step(struct run *r, int32_t id, struct err *e)
 	struct fwd_item item = { .kv = r->kv, .token = &id, .n = 1, .logits = r->logits,
 				 .tap = trace_tap(r->trace), .source = r->source };
 
-	return forward_run(engine_forward(encoder_engine(r->enc)), &item, 1, e);
+	int rc = forward_run(engine_forward(encoder_engine(r->enc)), &item, 1, e);
+
+	return rc || !r->far ? rc : answer_far_look(r, e);
 }
 
 static void emit(struct run *r, size_t from)
