@@ -2,6 +2,7 @@
  *
  *   speed            opening, memory, time per decoded token by mounted tokens, exact and select; what the
  *                    time per token may be by the memory's bandwidth
+ *   decode TOKENS exact|select N   N decoded tokens, nothing else: for a profiler
  *   cold             the same library with nothing of it in the page cache: first token, one exact scan
  *   orders N TOKENS  N random orders of mounting TOKENS tokens on 1 and 2 threads, warm and cold: are all
  *                    logits the same bits?
@@ -381,6 +382,28 @@ static void speed(struct bench *b)
 	row("memory", b->n_token, "mapped", file / 1e3, "MB", "resident pages of files");
 }
 
+static void decode_only(struct bench *b, uint64_t tokens, const char *mode, int n)
+{
+	struct far_opts o = { .mode = strcmp(mode, "exact") ? FAR_SELECT : FAR_EXACT };
+	struct view *v;
+
+	open_library(b);
+	open_model(b, getenv("FOLIO_BENCH_THREADS") ? atoi(getenv("FOLIO_BENCH_THREADS")) : 0);
+	mount_all(b);
+	v = mount(b, tokens);
+	decode(b, v, &o, 1);
+	for (; n > 0; n -= STEPS) {
+		struct took t = decode(b, v, &o, MIN(n, STEPS));
+
+		row("decode", view_tokens(v), mode, 1e3 * t.wall, "ms", "a token, wall, median");
+		row("decode", view_tokens(v), mode, 1e3 * t.cpu, "ms", "a token, processor time");
+		row("score", view_tokens(v), mode, 1e3 * t.st.t_score, "ms", "");
+		row("read", view_tokens(v), mode, 1e3 * t.st.t_read, "ms", "");
+		row("attend", view_tokens(v), mode, 1e3 * t.st.t_attend, "ms", "");
+	}
+	view_free(v);
+}
+
 /* ---- cold ---- */
 
 static void cold(struct bench *b)
@@ -638,7 +661,7 @@ int main(int argc, char **argv)
 	struct bench b = { 0 };
 
 	if (argc < 4) {
-		fprintf(stderr, "usage: %s MODEL LIBRARY speed|cold|orders N TOKENS|recall FILE\n", argv[0]);
+		fprintf(stderr, "usage: %s MODEL LIBRARY speed|decode TOKENS MODE N|cold|orders N TOKENS|recall FILE\n", argv[0]);
 		return 2;
 	}
 	b.model = argv[1];
@@ -647,6 +670,8 @@ int main(int argc, char **argv)
 		speed(&b);
 	else if (!strcmp(argv[3], "cold"))
 		cold(&b);
+	else if (!strcmp(argv[3], "decode") && argc == 7)
+		decode_only(&b, strtoull(argv[4], NULL, 10), argv[5], atoi(argv[6]));
 	else if (!strcmp(argv[3], "orders") && argc == 6)
 		orders(&b, atoi(argv[4]), strtoull(argv[5], NULL, 10));
 	else if (!strcmp(argv[3], "recall") && argc == 5)
