@@ -1,18 +1,16 @@
-/* What a question stands on: library, snapshots, model; and what is shown while it is answered. */
+/* What a question stands on: library, snapshots, model, pages. */
 #include "config.h"
 
 #include "cmd/asking.h"
 #include "cmd/cmd_generate.h"
 #include "cmd/ctx.h"
-#include "cmd/json.h"
 #include "cmd/paths.h"
 
 #include "base/size.h"
 #include "cache/library.h"
+#include "cache/session.h"
 #include "engine/encode.h"
-#include "ingest/pages.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 /* The encoder whose pages the library holds; for a library without pages of this model, the default. */
@@ -31,20 +29,52 @@ static int open_encoder(struct asking *s, struct err *e)
 	return rc;
 }
 
-int asking_open(struct asking *s, const struct strs *source, struct err *e)
+static int keep_id(void *ctx, const struct session *f)
+{
+	*(int64_t *)ctx = f->id;
+	return 0;
+}
+
+/* A session's pins.  *n stays 0 where there is no such session. */
+static int pins(struct asking *s, const char *session, struct err *e)
+{
+	struct catalog *c = lib_catalog(s->lib);
+	int64_t id;
+
+	if (!session || sess_find(c, session, keep_id, &id, NULL))
+		return 0;
+	return sess_pins(c, id, &s->snapshot, &s->n_snapshot, e);
+}
+
+static int pick(struct asking *s, const struct strs *source, struct err *e)
+{
+	struct picks picks;
+	int rc = sources_pick(lib_catalog(s->lib), source, &picks, e);
+
+	if (rc)
+		return rc;
+	s->snapshot = calloc(picks.n + 1, sizeof(*s->snapshot));
+	if (!s->snapshot)
+		rc = err_nomem(e);
+	for (size_t i = 0; i < picks.n && !rc; i++)
+		if (picks.v[i].snapshot)
+			s->snapshot[s->n_snapshot++] = picks.v[i].snapshot;
+	if (!rc && !s->n_snapshot) {
+		err_set(e, ERR_NOTFOUND, picks.n ? "the library's sources hold nothing yet" : "the library has no source");
+		rc = err_hint(e, ERR_NOTFOUND, "'folio ingest PATH' adds one");
+	}
+	picks_release(&picks);
+	return rc;
+}
+
+int asking_open(struct asking *s, const struct strs *source, const char *session, struct err *e)
 {
 	int rc = library_open(s->c, &s->lib, 0, e);
 
-	if (!rc)
-		rc = sources_pick(lib_catalog(s->lib), source, &s->picks, e);
-	if (!rc && !s->picks.n) {
-		err_set(e, ERR_NOTFOUND, "the library has no source");
-		rc = err_hint(e, ERR_NOTFOUND, "'folio ingest PATH' adds one");
-	}
-	if (!rc && !(s->snapshot = calloc(s->picks.n + 1, sizeof(int64_t))))
-		rc = err_nomem(e);
-	for (size_t i = 0; i < s->picks.n && !rc; i++)
-		s->snapshot[i] = s->picks.v[i].snapshot;
+	if (!rc && !source->n)
+		rc = pins(s, session, e);
+	if (!rc && !s->n_snapshot)
+		rc = pick(s, source, e);
 	if (!rc)
 		rc = cmd_open_model(s->c, NULL, &s->en, &s->tok, e);
 	if (!rc)
@@ -56,63 +86,17 @@ int asking_open(struct asking *s, const struct strs *source, struct err *e)
 
 void asking_close(struct asking *s)
 {
+	if (s->encoding)
+		progress_end(&s->progress);
 	answer_release(&s->a);
+	talk_close(s->talk);
 	pages_close(s->pages);
 	encoder_close(s->enc);
 	tok_close(s->tok);
 	engine_close(s->en);
-	picks_release(&s->picks);
 	free(s->snapshot);
+	free(s->document);
 	lib_close(s->lib);
 	buf_release(&s->question);
 	buf_release(&s->context);
-}
-
-void asking_on_text(void *ctx, const char *text, size_t n)
-{
-	struct asking *s = ctx;
-
-	if (s->encoding)
-		progress_end(&s->progress);
-	s->encoding = false;
-	if (s->c->g.jsonl) {
-		struct buf b = { 0 };
-		struct jw j = { .out = &b };
-
-		jw_open(&j, NULL, '{');
-		jw_str(&j, "event", "token");
-		jw_strn(&j, "text", text, n);
-		jw_close(&j);
-		jw_end_line(&j);
-		fwrite(b.data, 1, b.len, stdout);
-		buf_release(&b);
-	} else if (s->streams) {
-		fwrite(text, 1, n, stdout);
-	}
-	fflush(stdout);
-}
-
-void asking_on_encode(void *ctx, const struct pages_progress *p)
-{
-	struct asking *s = ctx;
-
-	if (!s->encoding)
-		progress_start(&s->progress, s->c, "encoding", PROGRESS_TOKENS, p->total);
-	s->encoding = true;
-	progress_set(&s->progress, p->done, NULL);
-}
-
-uint64_t asking_tokens(struct asking *s)
-{
-	struct cat_mount *m;
-	uint64_t total = 0, missing = 0;
-	size_t n;
-
-	if (cat_mounts(lib_catalog(s->lib), pages_engine(s->pages), CAT_ISOLATED, s->snapshot, s->picks.n, NULL, 0,
-		       NULL, &m, &n, &missing, NULL))
-		return 0;
-	for (size_t i = 0; i < n; i++)
-		total += m[i].n_token;
-	free(m);
-	return total + missing;
 }

@@ -1,4 +1,4 @@
-/* cmd/cmd_ask.h - options of `folio ask` and `folio find` */
+/* cmd/cmd_ask.h - options of `folio ask`, `folio chat` and `folio find` */
 #ifndef CMD_CMD_ASK_H
 #define CMD_CMD_ASK_H
 
@@ -7,14 +7,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* chat uses the same struct, with fewer options. */
 struct ask_opts {
-	struct strs source;
-	int64_t max_tokens, seed, quote, spans;
+	struct strs source, only, file;
+	const char *session, *attend;
+	int     law;			/* enum plan_law */
+	int64_t max_tokens, seed, quote;
 	double  temperature, top_p, min_p, repeat_penalty;
-	const char *attend, *law;
-	bool    no_encode, strict;
+	bool    no_encode, strict, no_keep, no_guess;
 };
-extern const struct opt ask_opts[];
+extern const struct opt ask_opts[], chat_opts[];
 
 struct find_opts {
 	struct strs source;

@@ -69,11 +69,11 @@ int cmd_find(struct ctx *c, int argc, char **argv)
 	(void)argc;
 	rc = cmd_read_text(argv[0], &s.question, &e);
 	if (!rc)
-		rc = asking_open(&s, &o->source, &e);
+		rc = asking_open(&s, &o->source, NULL, &e);
 	ao.question = s.question.data ? s.question.data : "";
 	ao.n_question = s.question.len;
 	ao.snapshot = s.snapshot;
-	ao.n_snapshot = s.picks.n;
+	ao.n_snapshot = s.n_snapshot;
 	if (!rc)
 		rc = answer_find(s.pages, lib_catalog(s.lib), &ao, &s.a, &e);
 	if (!rc && (c->g.json || c->g.jsonl))

@@ -73,13 +73,21 @@ const struct cmd commands[] = {
 	{ .name = "ask", .args = "QUESTION|-", .summary = "one question, an answer with checked citations",
 	  .group = "Libraries",
 	  .more = "The passages that rank best are attended to in the library's stored keys and values; what "
-		  "is not encoded yet is encoded now and kept. Every citation is read back from the "
-		  "stored text before it is printed. Text piped to standard input is context beside the "
-		  "QUESTION. Exit status 1: nothing in the library has to do with it.",
+		  "is not encoded yet is encoded now and kept. A citation quotes the stored text, whose "
+		  "checksum was checked. Text piped to standard input is context beside the QUESTION. "
+		  "Question and answer are a turn of a session, which -s goes on with. Exit status 1: the "
+		  "library does not say.",
 	  .opts = ask_opts, .opts_bytes = sizeof(struct ask_opts), .min_args = 1, .max_args = 1, .run = cmd_ask },
+	{ .name = "chat", .args = "", .summary = "questions and answers, line by line, in one session",
+	  .group = "Libraries",
+	  .more = "Each line is a question, or a command: /help lists them. Ctrl-C stops an answer, not the "
+		  "session. Where standard input is no terminal each line of it is a question.",
+	  .opts = chat_opts, .opts_bytes = sizeof(struct ask_opts), .run = cmd_chat },
 	{ .name = "find", .args = "QUERY|-", .summary = "passages that rank highest for a query, no generation",
 	  .group = "Libraries", .opts = find_opts, .opts_bytes = sizeof(struct find_opts), .min_args = 1, .max_args = 1,
 	  .run = cmd_find },
+	{ .name = "session", .summary = "list, show, fork, rename, export and remove sessions", .group = "Libraries",
+	  .sub = session_commands },
 	{ .name = "search", .args = "PATTERN",
 	  .summary = "exact, PCRE2 or full-text search, without a model", .group = "Libraries",
 	  .more = "Searches the newest snapshot of every source. Exits with 1 when nothing matches.",

@@ -6,6 +6,7 @@
 
 int cmd_ask(struct ctx *c, int argc, char **argv);
 int cmd_bench(struct ctx *c, int argc, char **argv);
+int cmd_chat(struct ctx *c, int argc, char **argv);
 int cmd_completion(struct ctx *c, int argc, char **argv);
 int cmd_diff(struct ctx *c, int argc, char **argv);
 int cmd_doctor(struct ctx *c, int argc, char **argv);
@@ -30,6 +31,7 @@ int cmd_verify(struct ctx *c, int argc, char **argv);
 /* Groups of commands, each ending with a NULL name. */
 extern const struct cmd config_commands[];
 extern const struct cmd model_commands[];
+extern const struct cmd session_commands[];
 
 /* cmd_model_info.c, cmd_model_check.c */
 int model_info(struct ctx *c, int argc, char **argv);

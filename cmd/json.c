@@ -114,6 +114,12 @@ void jw_null(struct jw *j, const char *key)
 	buf_adds(j->out, "null");
 }
 
+void jw_raw(struct jw *j, const char *key, const char *json)
+{
+	lead(j, key);
+	buf_adds(j->out, json);
+}
+
 static void base64(struct buf *out, const unsigned char *s, size_t n)
 {
 	static const char set[] =

@@ -37,6 +37,8 @@ void jw_uint(struct jw *j, const char *key, uint64_t v);
 void jw_real(struct jw *j, const char *key, double v);
 void jw_bool(struct jw *j, const char *key, bool v);
 void jw_null(struct jw *j, const char *key);
+/* A value that is JSON already. */
+void jw_raw(struct jw *j, const char *key, const char *json);
 /* "path": lossy text, and "path_bytes": base64 beside it when the bytes are not UTF-8. */
 void jw_path(struct jw *j, const char *key, const char *path, size_t n);
 /* A newline after the whole document. */

@@ -2,9 +2,11 @@
 
 #include "engine/compose.h"
 #include "base/size.h"
+#include "base/stop.h"
 #include "engine/kern.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct compose {
 	struct encoder *enc;
@@ -49,38 +51,46 @@ struct kv *compose_kv(struct compose *c)
 	return c->kv;
 }
 
-/* Decode one strip to token-major f32, rotate the keys, store both. */
-static int place_tile(struct compose *c, uint32_t layer, const struct kv_tile *t, size_t slot, int64_t pos,
-		      float *k, float *v, float *head_k, float *head_v, struct err *e)
+/* Rotate keys [n][n_head_kv][head_dim] of at most KV_PAGE tokens in place to where slot lies, and store
+ * both. */
+static int place_rows(struct compose *c, uint32_t layer, size_t slot, size_t n, float *k, const float *v,
+		      struct err *e)
 {
 	const struct plan *p = engine_plan(encoder_engine(c->enc));
 	size_t hd = p->head_dim, row = p->n_head_kv * hd;
-	int rc = kv_reserve(c->kv, layer, slot + t->n_token - 1, e);
+	int rc = kv_reserve(c->kv, layer, slot + n - 1, e);
 
 	if (rc)
 		return rc;
+	forward_place_keys(engine_forward(encoder_engine(c->enc)), layer, k, n, c->kv->start + (int64_t)slot);
 	for (uint32_t h = 0; h < p->n_head_kv; h++) {
-		kv_decode_head(&t->l, t->body, h, head_k, head_v);
-		for (uint32_t i = 0; i < t->n_token; i++)
-			for (size_t d = 0; d < hd; d++) {
-				k[i * row + h * hd + d] = head_k[i * hd + d];
-				v[i * row + h * hd + d] = head_v[i * hd + d];
-			}
-	}
-	forward_place_keys(engine_forward(encoder_engine(c->enc)), layer, k, t->n_token, pos);
-	for (uint32_t h = 0; h < p->n_head_kv; h++) {
-		/* A tile may lie across two blocks. */
+		/* A run may lie across two blocks. */
 		void *pk[2], *pv[2];
-		size_t b = slot / KV_PAGE, last = (slot + t->n_token - 1) / KV_PAGE;
+		size_t b = slot / KV_PAGE, last = (slot + n - 1) / KV_PAGE;
 
 		for (size_t i = b; i <= last; i++) {
 			pk[i - b] = kv_k(c->kv, layer, i, h);
 			pv[i - b] = kv_v(c->kv, layer, i, h);
 		}
-		kern_put_k(pk, slot % KV_PAGE, k + h * hd, t->n_token, row, hd, c->kv->f16);
-		kern_put_v(pv, slot % KV_PAGE, v + h * hd, t->n_token, row, hd, c->kv->f16);
+		kern_put_k(pk, slot % KV_PAGE, k + h * hd, n, row, hd, c->kv->f16);
+		kern_put_v(pv, slot % KV_PAGE, v + h * hd, n, row, hd, c->kv->f16);
 	}
 	return 0;
+}
+
+/* One strip, token-major f32; head_k and head_v hold one head of a page. */
+static void decode_tile(const struct plan *p, const struct kv_tile *t, float *k, float *v, float *head_k,
+			float *head_v)
+{
+	size_t hd = p->head_dim, row = p->n_head_kv * hd;
+
+	for (uint32_t h = 0; h < p->n_head_kv; h++) {
+		kv_decode_head(&t->l, t->body, h, head_k, head_v);
+		for (uint32_t i = 0; i < t->n_token; i++) {
+			memcpy(k + i * row + h * hd, head_k + i * hd, hd * sizeof(float));
+			memcpy(v + i * row + h * hd, head_v + i * hd, hd * sizeof(float));
+		}
+	}
 }
 
 static int place_layers(struct compose *c, struct view_reader *r, uint32_t extent, struct err *e)
@@ -96,11 +106,10 @@ static int place_layers(struct compose *c, struct view_reader *r, uint32_t exten
 
 		rc = view_scan(r, layer, &extent, 1, e);
 		while (!rc && !(rc = view_next(r, &t, &scan))) {
-			size_t slot = (size_t)c->kv->n + t.page * KV_PAGE;
-
-			rc = place_tile(c, layer, &t, slot, c->kv->start + (int64_t)slot, buf,
-					buf + row * KV_PAGE, buf + 2 * row * KV_PAGE,
-					buf + (2 * row + hd) * KV_PAGE, e);
+			decode_tile(p, &t, buf, buf + row * KV_PAGE, buf + 2 * row * KV_PAGE,
+				    buf + (2 * row + hd) * KV_PAGE);
+			rc = place_rows(c, layer, (size_t)c->kv->n + t.page * KV_PAGE, t.n_token, buf,
+					buf + row * KV_PAGE, e);
 		}
 		if (rc == ERR_NOTFOUND)
 			rc = 0;		/* the end of the scan */
@@ -139,9 +148,44 @@ int compose_span(struct compose *c, struct view *v, uint32_t extent, struct err 
 	return 0;
 }
 
-int compose_tokens(struct compose *c, const int32_t *token, size_t n, float *logits, struct err *e)
+int compose_turns(struct compose *c, const struct turns *t, struct err *e)
 {
-	return engine_feed(encoder_engine(c->enc), c->kv, token, n, logits, false, NULL, e);
+	const struct plan *p = engine_plan(encoder_engine(c->enc));
+	size_t row = (size_t)p->n_head_kv * p->head_dim, n = turns_count(t);
+	float *k = malloc(2 * row * KV_PAGE * sizeof(*k));
+	int rc = k ? 0 : err_nomem(e);
+
+	for (uint32_t layer = 0; layer < p->n_layer && !rc; layer++)
+		for (size_t i = 0; i < n && !rc; i += KV_PAGE) {
+			size_t m = MIN(n - i, (size_t)KV_PAGE);
+
+			turns_rows(t, layer, i, m, k, k + row * KV_PAGE);
+			rc = place_rows(c, layer, (size_t)c->kv->n + i, m, k, k + row * KV_PAGE, e);
+		}
+	free(k);
+	if (!rc)
+		c->kv->n += (int64_t)n;
+	return rc;
+}
+
+int compose_tokens(struct compose *c, const int32_t *token, size_t n, float *logits, const struct far_sink *sink,
+		   struct err *e)
+{
+	struct forward *f = engine_forward(encoder_engine(c->enc));
+	size_t batch = forward_batch(f);
+
+	for (size_t i = 0; i < n; i += batch) {
+		size_t m = MIN(batch, n - i);
+		struct fwd_item item = { .kv = c->kv, .token = token + i, .n = m, .sink = sink,
+					 .logits = i + m == n ? logits : NULL };
+		int rc = forward_run(f, &item, 1, e);
+
+		if (rc)
+			return rc;
+		if (i + m < n && stop_requested())
+			return err_set(e, ERR_INTR, "interrupted after %zu of %zu tokens", i + m, n);
+	}
+	return 0;
 }
 
 size_t compose_places(const struct compose *c, const struct compose_place **out)

@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "cache/view.h"
 #include "engine/encode.h"
+#include "engine/turns.h"
 
 #include <stdint.h>
 
@@ -28,8 +29,13 @@ struct kv *compose_kv(struct compose *c);
  * the composition is then as before the call. */
 int compose_span(struct compose *c, struct view *v, uint32_t extent, struct err *e);
 
-/* Feed tokens; logits of the last one, or NULL. */
-int compose_tokens(struct compose *c, const int32_t *token, size_t n, float *logits, struct err *e);
+/* Place all of a conversation's earlier turns, rotated to where they now lie. */
+int compose_turns(struct compose *c, const struct turns *t, struct err *e);
+
+/* Feed tokens; logits of the last one, or NULL.  What they leave behind goes to sink, too, when there
+ * is one (turns_sink).  ERR_INTR between batches. */
+int compose_tokens(struct compose *c, const int32_t *token, size_t n, float *logits, const struct far_sink *sink,
+		   struct err *e);
 
 /* Where the placed spans lie in the composition: own token numbers (from 0), in order. */
 struct compose_place {

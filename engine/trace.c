@@ -13,8 +13,11 @@ struct trace {
 	const struct plan *plan;
 	const struct kv *kv;
 	struct query_tap tap;
-	bool   *watched;	/* [n_far] */
+	uint32_t *watched;	/* [n_watched] far layers, rising */
 	size_t  n_watched;
+	float  *query;		/* [n_watched][n_query][n_head * head_dim] of the pass just made */
+	size_t  n_query, cap_query;
+	size_t  base;		/* own tokens before that pass */
 	double *weight;
 	size_t  n, cap;
 	float  *score, *page;	/* score of every key, prefix first; one K page in f32 */
@@ -86,40 +89,72 @@ static bool room(struct trace *t, size_t n_own, size_t n_all, size_t group)
 	return true;
 }
 
-/* The keys of the tokens in this very pass are not stored yet, and are not what is asked for. */
+/* Keep the queries of a watched layer. */
 static void put(void *ctx, uint32_t far, const float *q, size_t n_token)
 {
 	struct trace *t = ctx;
-	const struct plan *p = t->plan;
-	uint32_t layer = p->far_layer[far], group = p->n_head / p->n_head_kv;
-	size_t n_own = (size_t)t->kv->n, n_pre = kv_prefix_slots(t->kv, layer), n_all = n_own + n_pre;
+	size_t width = (size_t)t->plan->n_head * t->plan->head_dim, i = 0;
 
-	if (!t->watched[far] || t->failed || !n_own)
+	while (i < t->n_watched && t->watched[i] != far)
+		i++;
+	if (i == t->n_watched || t->failed)
 		return;
+	if (i == 0) {
+		t->n_query = n_token;
+		t->base = (size_t)t->kv->n;
+		if (n_token > t->cap_query) {
+			float *more = realloc(t->query, t->n_watched * n_token * width * sizeof(*more));
+
+			t->failed = !more;
+			if (!more)
+				return;
+			t->query = more;
+			t->cap_query = n_token;
+		}
+	}
+	memcpy(t->query + i * t->n_query * width, q, n_token * width * sizeof(*q));
+}
+
+/* One token's queries q [n_head][head_dim] against the prefix and the first n_own own keys. */
+static void weigh(struct trace *t, uint32_t layer, const float *q, size_t n_own)
+{
+	const struct plan *p = t->plan;
+	uint32_t group = p->n_head / p->n_head_kv;
+	size_t n_pre = kv_prefix_slots(t->kv, layer), n_all = n_own + n_pre;
+
 	if (!room(t, n_own, n_all, group)) {
 		t->failed = true;
 		return;
 	}
-	for (size_t i = 0; i < n_token; i++)
-		for (uint32_t h = 0; h < p->n_head_kv; h++) {
-			const float *qh = q + (i * p->n_head + h * group) * p->head_dim;
+	for (uint32_t h = 0; h < p->n_head_kv; h++) {
+		const float *qh = q + h * group * p->head_dim;
 
-			if (n_pre)
-				score_keys(t, t->kv->prefix, layer, h, n_pre, qh, group, t->score, n_all);
-			score_keys(t, t->kv, layer, h, n_own, qh, group, t->score + n_pre, n_all);
-			for (uint32_t g = 0; g < group; g++) {
-				float *s = t->score + g * n_all, top = -INFINITY;
-				double sum = 0, scale;
+		if (n_pre)
+			score_keys(t, t->kv->prefix, layer, h, n_pre, qh, group, t->score, n_all);
+		score_keys(t, t->kv, layer, h, n_own, qh, group, t->score + n_pre, n_all);
+		for (uint32_t g = 0; g < group; g++) {
+			float *s = t->score + g * n_all, top = -INFINITY;
+			double sum = 0, scale;
 
-				for (size_t j = 0; j < n_all; j++)
-					top = fmaxf(top, s[j]);
-				for (size_t j = 0; j < n_all; j++)
-					sum += (double)(s[j] = expf(s[j] - top));
-				scale = 1 / (sum * p->n_head * (double)t->n_watched);
-				for (size_t j = 0; j < n_own; j++)
-					t->weight[j] += scale * (double)s[n_pre + j];
-			}
+			for (size_t j = 0; j < n_all; j++)
+				top = fmaxf(top, s[j]);
+			for (size_t j = 0; j < n_all; j++)
+				sum += (double)(s[j] = expf(s[j] - top));
+			scale = 1 / (sum * p->n_head * (double)t->n_watched);
+			for (size_t j = 0; j < n_own; j++)
+				t->weight[j] += scale * (double)s[n_pre + j];
 		}
+	}
+}
+
+void trace_take(struct trace *t, size_t k)
+{
+	size_t width = (size_t)t->plan->n_head * t->plan->head_dim;
+
+	if (k >= t->n_query || !(t->base + k))
+		return;
+	for (size_t i = 0; i < t->n_watched && !t->failed; i++)
+		weigh(t, t->plan->far_layer[t->watched[i]], t->query + (i * t->n_query + k) * width, t->base + k);
 }
 
 int trace_new(struct trace **out, struct engine *en, const struct kv *kv, size_t n_layer, struct err *e)
@@ -133,7 +168,7 @@ int trace_new(struct trace **out, struct engine *en, const struct kv *kv, size_t
 	t->plan = p;
 	t->kv = kv;
 	t->tap = (struct query_tap){ .ctx = t, .put = put };
-	t->watched = calloc(p->n_far, sizeof(*t->watched));
+	t->watched = calloc(n_layer + 1, sizeof(*t->watched));
 	t->page = malloc((size_t)p->head_dim * KV_PAGE * sizeof(float));
 	t->half = malloc(65536 * sizeof(float));
 	if (!t->watched || !t->page || !t->half) {
@@ -146,10 +181,8 @@ int trace_new(struct trace **out, struct engine *en, const struct kv *kv, size_t
 	for (size_t i = 0; i < n_layer; i++) {
 		size_t far = p->n_far / 4 + i * (p->n_far / 2) / n_layer;
 
-		if (far < p->n_far && !t->watched[far]) {
-			t->watched[far] = true;
-			t->n_watched++;
-		}
+		if (far < p->n_far && (!t->n_watched || t->watched[t->n_watched - 1] != far))
+			t->watched[t->n_watched++] = (uint32_t)far;
 	}
 	*out = t;
 	return 0;
@@ -160,6 +193,7 @@ void trace_free(struct trace *t)
 	if (!t)
 		return;
 	free(t->watched);
+	free(t->query);
 	free(t->weight);
 	free(t->score);
 	free(t->page);

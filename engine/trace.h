@@ -2,7 +2,11 @@
  *
  * Watches a sequence's queries in some far layers and adds up, per own token of the sequence, the
  * softmax weight it received from all heads of those layers.  The prefix takes part in the softmax
- * and is left out of the sum, so the weights tell which share of attention fell on what.
+ * and is left out of the sum, so the weights tell which share of attention fell on what.  A token's
+ * own key takes no part.
+ *
+ * A pass only leaves its queries here; trace_take weighs them afterwards.  So drafts that did not hold
+ * leave no mark, and a token weighs the same whether it came alone or behind others in one pass.
  */
 #ifndef ENGINE_TRACE_H
 #define ENGINE_TRACE_H
@@ -20,6 +24,9 @@ void trace_free(struct trace *t);
 
 /* For fwd_item.tap. */
 const struct query_tap *trace_tap(const struct trace *t);
+
+/* Weigh token k, from 0, of the pass just made, whose keys kv still holds up to that token. */
+void trace_take(struct trace *t, size_t k);
 
 /* Weights gathered since the last reset, per own token [*n], summed over query tokens and averaged
  * over heads and layers.  Borrowed until the next forward pass. */

@@ -17,13 +17,17 @@ static void release(struct run *r)
 	else
 		view_free(r->view);
 	free(r->logits);
+	free(r->prompt.id);
 	free(r->said.id);
+	guess_release(&r->guess);
 }
 
 static int open_chosen(struct run *r, struct err *e)
 {
-	int rc = layout_check_room(r, e);
+	int rc = layout_prompt(r, e);
 
+	if (!rc)
+		rc = layout_check_room(r, e);
 	if (!rc)
 		rc = layout_encode(r, e);
 	return rc ? rc : layout_open(r, e);
@@ -52,6 +56,8 @@ int answer_question(struct pages *p, struct catalog *c, struct encoder *enc, con
 	out->t_prefill = clock_now() - mark - (far ? 0 : out->t_encode);
 	if (!rc)
 		rc = decode_answer(&r, e);
+	if (rc && o->talk)
+		talk_drop(o->talk);
 	out->found = out->text.len > 0;
 	out->t_total = clock_now() - r.start;
 	if (!rc && stop_requested())

@@ -6,8 +6,9 @@
  * CITATIONS.  A sentence is cited where the attention of its tokens landed (trace.h) and what it names
  * stands: every line of the attended spans has a score, the sum of the share of attention its tokens
  * drew, against the best line, and of the share of the sentence's words it holds.  The best run of lines is
- * cited, when it holds one of the words at all; else the sentence counts as unsupported.  A citation is
- * read back from the stored text, whose checksum is checked, before it is handed out.
+ * cited, when it holds one of the words at all; else the sentence counts as unsupported and is marked
+ * [?].  A citation quotes the stored text, whose checksum was checked when its span was placed.  Marks
+ * that the model writes itself are not ours and cannot be taken for them (cite_defuse).
  *
  * That is for models whose far layers use RoPE (compose.h says why).  Where they are NoPE nothing is chosen
  * beforehand: every page of the documents asked is mounted (far.h), and the answer's spans are those that
@@ -25,6 +26,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct talk;
+
 struct answer_span {
 	struct cat_span span;
 	char    *source, *snapshot, *path;	/* snapshot: hex of its hash */
@@ -38,7 +41,7 @@ struct citation {
 	uint64_t first, last;		/* lines, both included */
 	uint32_t page;			/* of a PDF; 0: none */
 	char    *anchor;		/* symbol or heading; NULL: none */
-	char    *quote;			/* the lines as stored */
+	char    *quote;			/* the lines as stored, read against their checksum */
 	char     sha256[65];		/* of the document */
 	double   weight;		/* share of attention on those lines */
 };
@@ -48,7 +51,7 @@ struct answer {
 	bool       found;
 	bool       truncated;		/* max_tokens ended it */
 	bool       by_attention;	/* the model's attention chose what it rests on; else full text did */
-	bool       exact;		/* by_attention: to all mounted tokens */
+	bool       exact;		/* all tokens asked were attended to */
 	double     mass;		/* by_attention: share of the softmax that was attended to */
 	struct answer_span *span;
 	size_t     n_span;
@@ -56,9 +59,12 @@ struct answer {
 	size_t     n_cite;
 	struct buf unsupported;		/* sentences without support, each ended by NUL */
 	size_t     n_unsupported;
-	uint64_t   attended, total, encoded;	/* tokens: attended, mounted, encoded for this question */
-	uint64_t   n_file;		/* in the snapshots asked */
+	uint64_t   attended, total, encoded;	/* tokens: of spans laid out, of all documents asked, encoded
+						 * for this question */
+	bool       total_estimated;	/* some document was not cut into tokens yet */
+	uint64_t   n_file;		/* in the documents asked */
 	uint64_t   reused, fresh;	/* tokens whose K and V were read, and computed */
+	uint64_t   drafted, held;	/* tokens guessed, and how many of them were right */
 	double     t_choose, t_encode, t_prefill, t_first, t_total;	/* seconds */
 };
 
@@ -71,18 +77,26 @@ struct answer_opts {
 	size_t         n_document;
 	const char    *context;		/* piped text, given to the model before the question; or NULL */
 	size_t         n_context;
-	size_t         n_span;		/* spans to lay out; 0: 4 */
-	uint64_t       attend;		/* iRoPE models: tokens to attend to per KV head and query token; or: */
-#define ATTEND_AUTO 0			/* the usual number; all of a small library */
-#define ATTEND_ALL  UINT64_MAX
-	enum plan_law  law;		/* of attention's temperature */
+	size_t         n_span;		/* spans to lay out with ATTEND_AUTO; 0: 4 */
 	int64_t        max_tokens;	/* of the answer; 0: 256 */
 	double         temperature, top_p, min_p, repeat_penalty;
 	uint64_t       seed;
-	bool           no_encode;	/* spans without pages are passed over */
+	uint64_t       attend;		/* tokens of spans to lay out; iRoPE models: tokens to attend to per KV
+					 * head and query token; or: */
+#define ATTEND_AUTO 0			/* the n_span best, fewer where they do not fit; the usual number, all of a
+					 * small library */
+#define ATTEND_ALL  UINT64_MAX		/* every span of the documents asked */
+	enum plan_law  law;		/* of attention's temperature; iRoPE models */
+	const char    *also;		/* more words to choose spans by (the question before), or NULL */
+	size_t         n_also;
+	bool           no_encode;	/* ERR_MODEL rather than encode what has no pages */
+	bool           no_guess;	/* draft no tokens: the same answer, slower (guess.h) */
+	bool           strict;		/* sentences without support are left out */
+	struct talk   *talk;		/* the session, or NULL: nothing is kept */
 	/* All may be NULL. */
 	void  *ctx;
 	void (*on_text)(void *ctx, const char *text, size_t n);	/* as it is written */
+	void (*on_cite)(void *ctx, const struct citation *ci);	/* a new one, valid during the call */
 	pages_fn *on_encode;
 };
 

@@ -31,12 +31,6 @@ struct answer_far {
 
 /* ---- before ---- */
 
-static int count_file(void *ctx, const struct cat_entry *en)
-{
-	*(uint64_t *)ctx += en->state == CAT_TEXT;
-	return 0;
-}
-
 static int encode_best(struct run *r, struct err *e)
 {
 	struct answer *a = r->out;
@@ -45,13 +39,7 @@ static int encode_best(struct run *r, struct err *e)
 	if (!rc)
 		rc = layout_encode(r, e);
 	/* Which spans the answer rests on, its attention says. */
-	while (a->n_span) {
-		struct answer_span *s = &a->span[--a->n_span];
-
-		free(s->source);
-		free(s->snapshot);
-		free(s->path);
-	}
+	answer_keep_spans(a, 0);
 	return rc;
 }
 
@@ -66,10 +54,7 @@ int answer_far_ready(struct run *r, struct err *e)
 	if (!rc && (t.n_uncut || t.n_encoded < t.n_token))
 		rc = encode_best(r, e);
 	r->out->by_attention = true;
-	r->out->n_file = 0;
-	for (size_t i = 0; i < o->n_snapshot && !rc; i++)
-		rc = cat_entries(r->c, o->snapshot[i], count_file, &r->out->n_file, e);
-	return rc;
+	return rc ? rc : answer_count(r->p, r->c, o, r->out, e);
 }
 
 /* ---- mounting ---- */
@@ -173,60 +158,80 @@ static int mend(struct run *r, struct err *e)
 /* ---- the question ---- */
 
 /* What a model without chat template reads is text: the context, then the question as it was put. */
-static int prompt_plain(struct run *r, struct tok_ids *ids, struct err *e)
+static int prompt_plain(struct run *r, struct err *e)
 {
 	const struct answer_opts *o = r->o;
 	struct buf b = { 0 };
 	int rc;
 
+	if (o->talk && talk_count(o->talk))
+		buf_adds(&b, "\n");
 	if (o->context && o->n_context) {
 		buf_add(&b, o->context, o->n_context);
 		buf_adds(&b, "\n");
 	}
 	buf_add(&b, o->question, o->n_question);
-	rc = b.failed ? err_nomem(e) : tok_encode(encoder_tok(r->enc), b.data, b.len, 0, ids, NULL, e);
+	rc = b.failed ? err_nomem(e) : tok_encode(encoder_tok(r->enc), b.data, b.len, 0, &r->prompt, NULL, e);
 	buf_release(&b);
 	return rc;
 }
 
-static int prompt_chat(struct run *r, struct tok_ids *ids, struct err *e)
+static int prompt_chat(struct run *r, struct err *e)
 {
 	const struct answer_opts *o = r->o;
 	const struct chat *chat = encoder_chat(r->enc);
 	struct buf b = { 0 };
-	int rc;
+	int rc = 0;
 
+	if (o->talk && talk_count(o->talk)) {
+		rc = chat_tail(chat, &r->prompt, e);
+		if (!rc)
+			rc = chat_head(chat, CHAT_USER, &r->prompt, e);
+	}
 	if (o->context && o->n_context) {
 		buf_add(&b, o->context, o->n_context);
 		buf_adds(&b, "\n\n");
 	}
 	buf_adds(&b, "Question: ");
 	buf_add(&b, o->question, o->n_question);
-	rc = b.failed ? err_nomem(e) : tok_encode(encoder_tok(r->enc), b.data, b.len, 0, ids, NULL, e);
 	if (!rc)
-		rc = chat_tail(chat, ids, e);
+		rc = b.failed ? err_nomem(e) : tok_encode(encoder_tok(r->enc), b.data, b.len, 0, &r->prompt, NULL, e);
 	if (!rc)
-		rc = chat_prompt(chat, CHAT_NO_THINK, ids, e);
+		rc = chat_tail(chat, &r->prompt, e);
+	if (!rc)
+		rc = chat_prompt(chat, CHAT_NO_THINK, &r->prompt, e);
 	buf_release(&b);
 	return rc;
+}
+
+/* Earlier turns are read again: the near layers' keys and values are not kept. */
+static int read_turns(struct run *r, struct err *e)
+{
+	const struct tok_ids *said = r->o->talk ? talk_history(r->o->talk) : NULL;
+
+	if (!said || !said->n)
+		return 0;
+	r->out->fresh += said->n;
+	return engine_feed(encoder_engine(r->enc), r->kv, said->id, said->n, NULL, false, r->source, e);
 }
 
 static int ask(struct run *r, struct err *e)
 {
 	struct answer_far *f = r->far;
 	struct engine *en = encoder_engine(r->enc);
-	struct tok_ids ids = { 0 };
 	bool plain = chat_family(encoder_chat(r->enc)) == CHAT_PLAIN;
 	int rc = engine_seq(en, encoder_preamble(r->enc), &f->kv, e);
 
-	if (!rc)
-		rc = plain ? prompt_plain(r, &ids, e) : prompt_chat(r, &ids, e);
 	r->kv = f->kv;
 	r->source = far_source(f->far);
+	r->prompt.n = 0;
 	if (!rc)
-		rc = engine_feed(en, f->kv, ids.id, ids.n, r->logits, false, r->source, e);
-	r->out->fresh += ids.n;
-	free(ids.id);
+		rc = plain ? prompt_plain(r, e) : prompt_chat(r, e);
+	if (!rc)
+		rc = read_turns(r, e);
+	if (!rc)
+		rc = engine_feed(en, f->kv, r->prompt.id, r->prompt.n, r->logits, false, r->source, e);
+	r->out->fresh += r->prompt.n;
 	return rc;
 }
 
@@ -254,10 +259,13 @@ int answer_far_open(struct run *r, struct err *e)
 		if (rc)
 			return rc;
 	}
+	/* Once it went in without damage. */
+	if (!rc && r->o->talk)
+		rc = talk_said(r->o->talk, r->prompt.id, r->prompt.n, e);
 	if (!rc)
 		rc = trace_new(&r->trace, en, r->kv, 0, e);
 	if (!rc)
-		rc = cite_new(&r->cite, r->p, r->c, r->out, e);
+		rc = cite_new(&r->cite, r->p, r->c, r->out, r->o, e);
 	return rc ? rc : answer_far_look(r, e);
 }
 

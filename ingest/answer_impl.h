@@ -17,6 +17,10 @@
 #include "engine/trace.h"
 #include "ingest/answer.h"
 #include "ingest/cite.h"
+#include "ingest/guess.h"
+#include "ingest/talk.h"
+
+#define ANSWER_TOKENS 256	/* unless max_tokens says otherwise */
 
 struct answer_far;
 
@@ -34,20 +38,30 @@ struct run {
 	struct trace   *trace;
 	struct cite    *cite;
 	struct sampler *sampler;
-	float          *logits;		/* of the last token in kv */
+	float          *logits;		/* [GUESS_ROWS][n_vocab]; row 0: of the last token in kv */
+	struct tok_ids  prompt;		/* what is asked: context, question, markers */
 	struct tok_ids  said;		/* the answer's tokens */
+	struct guess    guess;
 	struct answer_far *far;		/* answer_far.c; NULL: laid out */
 };
 
-/* layout.c.  ERR_BUDGET: more than the model was trained to read. */
+/* answer_spans.c.  Keep the first n spans. */
+void answer_keep_spans(struct answer *a, size_t n);
+/* Path, source and lines of a span: the first snapshot asked that holds its document. */
+int answer_locate(struct catalog *c, const int64_t *snapshot, size_t n, struct answer_span *s, struct err *e);
+/* Files and tokens that are asked: n_file, total, total_estimated. */
+int answer_count(struct pages *p, struct catalog *c, const struct answer_opts *o, struct answer *out, struct err *e);
+
+/* layout.c.  Tokens of what is asked, into prompt. */
+int layout_prompt(struct run *r, struct err *e);
+/* Leave out the last spans where the choice is ours; ERR_BUDGET: more than the model was trained to
+ * read. */
 int layout_check_room(struct run *r, struct err *e);
 /* Encode those of the answer's spans that have no pages yet. */
 int layout_encode(struct run *r, struct err *e);
-/* Open comp, kv, trace, cite, and lay everything out: logits are then those of the answer's first token. */
+/* Open comp, kv, trace, cite, and lay everything out: row 0 of logits is then that of the answer's first
+ * token. */
 int layout_open(struct run *r, struct err *e);
-
-/* answer_spans.c.  Path, source and lines of a span: the first snapshot asked that holds its document. */
-int answer_locate(struct catalog *c, const int64_t *snapshot, size_t n, struct answer_span *s, struct err *e);
 
 /* answer_far.c.  While a library is not encoded whole, encode what full text ranks first, so that it can be
  * asked at once; afterwards full text is not asked. */

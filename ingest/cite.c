@@ -34,12 +34,14 @@ struct cite {
 	struct pages   *p;
 	struct catalog *cat;
 	const struct answer *a;
+	const struct answer_opts *o;
 	struct placed  *placed;	/* [n_span] */
 	size_t          n;
 	size_t          done;	/* bytes of the answer's text that are cited, marks included */
 };
 
-int cite_new(struct cite **out, struct pages *p, struct catalog *cat, const struct answer *a, struct err *e)
+int cite_new(struct cite **out, struct pages *p, struct catalog *cat, const struct answer *a,
+	     const struct answer_opts *o, struct err *e)
 {
 	struct cite *c = calloc(1, sizeof(*c));
 
@@ -49,6 +51,7 @@ int cite_new(struct cite **out, struct pages *p, struct catalog *cat, const stru
 	c->p = p;
 	c->cat = cat;
 	c->a = a;
+	c->o = o;
 	*out = c;
 	return 0;
 }
@@ -261,7 +264,8 @@ static struct run_of_lines best_lines(struct cite *c)
 	return b;
 }
 
-/* Read the lines back from the library, so that what is cited is what is stored. */
+/* What is cited is what is stored: the text came from the library, against its checksum, when the span was
+ * placed. */
 static int add_citation(struct cite *c, struct answer *a, const struct run_of_lines *b, double total, int *number,
 			struct err *e)
 {
@@ -269,7 +273,6 @@ static int add_citation(struct cite *c, struct answer *a, const struct run_of_li
 	const struct line *first = &b->x->line[b->first], *last = &b->x->line[b->last];
 	const struct cat_anchor *page, *name;
 	struct cat_document doc;
-	struct buf text = { 0 };
 	struct citation *cite;
 	int rc;
 
@@ -280,23 +283,18 @@ static int add_citation(struct cite *c, struct answer *a, const struct run_of_li
 			return 0;
 		}
 	rc = cat_document(c->cat, s->document, &doc, e);
-	if (!rc)
-		rc = cat_text(c->cat, s->document, &text, e);
-	if (!rc && (last->end > text.len || memcmp(text.data + first->start, b->x->text.data + first->start,
-						   last->end - first->start)))
-		rc = err_set(e, ERR_CORRUPT, "the text of '%s' changed under the answer", a->span[b->x->span].path);
-	cite = rc ? NULL : realloc(a->cite, (a->n_cite + 1) * sizeof(*cite));
-	if (!rc && !cite)
-		rc = err_nomem(e);
-	if (rc) {
-		buf_release(&text);
+	if (!rc && (last->end > b->x->text.len || first->start > last->end))
+		rc = err_set(e, ERR_CORRUPT, "the lines of '%s' end behind its text", a->span[b->x->span].path);
+	if (rc)
 		return rc;
-	}
+	cite = realloc(a->cite, (a->n_cite + 1) * sizeof(*cite));
+	if (!cite)
+		return err_nomem(e);
 	a->cite = cite;
 	cite += a->n_cite;
 	*cite = (struct citation){ .n = (int)++a->n_cite, .span = b->x->span, .first = first->number,
 				   .last = last->number, .weight = total > 0 ? b->weight / total : 0 };
-	cite->quote = strndup(text.data + first->start, last->end - first->start);
+	cite->quote = strndup(b->x->text.data + first->start, last->end - first->start);
 	id_hex((const struct id *)doc.sha256, cite->sha256);
 	page = cat_map_anchor(b->x->map, ANCHOR_PAGE, first->start);
 	cite->page = page ? page->number : 0;
@@ -305,8 +303,33 @@ static int add_citation(struct cite *c, struct answer *a, const struct run_of_li
 		name = cat_map_anchor(b->x->map, ANCHOR_HEADING, first->start);
 	cite->anchor = name && name->title ? strdup(name->title) : NULL;
 	*number = cite->n;
-	buf_release(&text);
-	return cite->quote ? 0 : err_nomem(e);
+	if (!cite->quote)
+		return err_nomem(e);
+	if (c->o->on_cite)
+		c->o->on_cite(c->o->ctx, cite);
+	return 0;
+}
+
+/* The user's own text, given beside the question: it needs no citation. */
+static bool in_context(const struct cite *c, const struct words *w)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < w->n && c->o->context; i++)
+		found |= holds(c->o->context, c->o->n_context, w->w[i].s, w->w[i].n);
+	return found;
+}
+
+static int no_support(struct cite *c, struct answer *a, size_t from, size_t to, struct err *e)
+{
+	buf_add(&a->unsupported, a->text.data + from, to - from);
+	buf_addc(&a->unsupported, '\0');
+	a->n_unsupported++;
+	if (c->o->strict)
+		a->text.len = c->done;	/* with the blanks before it */
+	else
+		buf_adds(&a->text, " [?]");
+	return a->unsupported.failed || a->text.failed ? err_nomem(e) : 0;
 }
 
 static int cite_sentence(struct cite *c, struct answer *a, struct trace *t, size_t from, size_t to, struct err *e)
@@ -316,7 +339,7 @@ static int cite_sentence(struct cite *c, struct answer *a, struct trace *t, size
 	const double *w = trace_weights(t, &n_w);
 	double top, total = 0;
 	struct run_of_lines b;
-	int number, rc;
+	int number = 0, rc;
 
 	split_words(a->text.data + from, to - from, &words);
 	top = weigh_lines(c, w, n_w);
@@ -327,27 +350,60 @@ static int cite_sentence(struct cite *c, struct answer *a, struct trace *t, size
 	trace_reset(t);
 	if (!words.n)
 		return 0;
-	if (!found || !b.x) {
-		buf_add(&a->unsupported, a->text.data + from, to - from);
-		buf_addc(&a->unsupported, '\0');
-		a->n_unsupported++;
-		return a->unsupported.failed ? err_nomem(e) : 0;
-	}
+	if (!found && in_context(c, &words))
+		return 0;
+	if (!found || !b.x)
+		return no_support(c, a, from, to, e);
 	rc = add_citation(c, a, &b, total, &number, e);
 	if (!rc)
 		buf_addf(&a->text, " [%d]", number);
 	return rc;
 }
 
+/* A line of its own: what follows the newline at s[i] is blank, a list item or indented code. */
+static bool line_ends(const char *s, size_t i, size_t n)
+{
+	size_t j = i + 1;
+
+	return j < n && (strchr("\n \t-*#`|>+", s[j]) || (isdigit((unsigned char)s[j]) && j + 1 < n && s[j + 1] == '.'));
+}
+
 /* Where the first whole sentence behind `from` ends: before the blank that follows its full stop, or
- * before a newline; n when none does yet. */
+ * before a newline that ends a paragraph or list item; n when none does yet. */
 static size_t sentence_end(const char *s, size_t from, size_t n)
 {
 	for (size_t i = from + 1; i < n; i++) {
-		if (s[i] == '\n')
+		if (!isspace((unsigned char)s[i]))
+			continue;
+		if (strchr(".!?", s[i - 1]) && i - from > 12)
 			return i;
-		if (isspace((unsigned char)s[i]) && strchr(".!?", s[i - 1]) && i - from > 12)
+		if (s[i] == '\n' && (strchr(".!?:;`", s[i - 1]) || line_ends(s, i, n)))
 			return i;
+	}
+	return n;
+}
+
+size_t cite_done(const struct cite *c)
+{
+	return c->done;
+}
+
+size_t cite_defuse(char *s, size_t n, char before)
+{
+	for (size_t i = 0; i < n; i++) {
+		size_t j = i + 1;
+
+		/* a[1] is code */
+		if (s[i] != '[' || word_byte((unsigned char)(i ? s[i - 1] : before)))
+			continue;
+		while (j < n && j - i < 8 && (isdigit((unsigned char)s[j]) || (j == i + 1 && s[j] == '?')))
+			j++;
+		if (j == n)
+			return i;
+		if (s[j] == ']' && j > i + 1) {
+			s[i] = '(';
+			s[j] = ')';
+		}
 	}
 	return n;
 }

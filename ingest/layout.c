@@ -10,20 +10,88 @@
 #include <string.h>
 
 #define TRACED_LAYERS 6
+#define NAME_TOKENS   32	/* of "path:A-B" before a span; only for the estimate of room */
+
+/* ---- what is fed ---- */
+
+static int encode_text(struct run *r, const struct buf *b, struct err *e)
+{
+	return b->failed ? err_nomem(e) : tok_encode(encoder_tok(r->enc), b->data, b->len, 0, &r->prompt, NULL, e);
+}
+
+int layout_prompt(struct run *r, struct err *e)
+{
+	const struct answer_opts *o = r->o;
+	const struct chat *chat = encoder_chat(r->enc);
+	bool later = o->talk && talk_count(o->talk) > 0;
+	struct buf b = { 0 };
+	size_t n;
+	int rc = 0;
+
+	/* The turn before ended with its answer: its message is closed, and the next one opened. */
+	if (later)
+		rc = chat_tail(chat, &r->prompt, e);
+	if (!rc && later)
+		rc = chat_head(chat, CHAT_USER, &r->prompt, e);
+	if (o->context && o->n_context) {
+		buf_adds(&b, "\n\n");
+		buf_add(&b, o->context, o->n_context);
+	}
+	buf_adds(&b, later && !b.len ? "Question: " : "\n\nQuestion: ");
+	buf_add(&b, o->question, o->n_question);
+	buf_adds(&b, "\n");
+	if (!rc)
+		rc = encode_text(r, &b, e);
+	n = r->prompt.n;
+	if (!rc)
+		rc = chat_tail(chat, &r->prompt, e);
+	if (!rc)
+		rc = chat_prompt(chat, CHAT_NO_THINK, &r->prompt, e);
+	if (!rc && r->prompt.n == n) {
+		buf_clear(&b);
+		buf_adds(&b, "Answer:");
+		rc = encode_text(r, &b, e);
+	}
+	buf_release(&b);
+	return rc;
+}
+
+/* Tokens of what stands around the spans, and of n spans with their names. */
+static uint64_t around(const struct run *r)
+{
+	uint64_t n = r->prompt.n + (uint64_t)(r->o->max_tokens ? r->o->max_tokens : ANSWER_TOKENS);
+
+	return n + (r->o->talk ? talk_count(r->o->talk) : 0) + encoder_preamble(r->enc)->n;
+}
 
 int layout_check_room(struct run *r, struct err *e)
 {
 	const struct plan *plan = engine_plan(encoder_engine(r->enc));
-	uint64_t need = r->o->n_question / 2 + r->o->n_context / 2 + (uint64_t)(r->o->max_tokens ? r->o->max_tokens : 256);
+	struct answer *a = r->out;
+	uint64_t rest = around(r), spans = 0;
+	size_t n = 0;
 
-	for (size_t i = 0; i < r->out->n_span; i++)
-		need += r->out->span[i].span.n_token + 32;
-	if (need <= plan->n_ctx_train)
+	/* Best first: when the choice is ours, what does not fit is not chosen. */
+	for (; n < a->n_span; n++) {
+		uint64_t more = spans + a->span[n].span.n_token + NAME_TOKENS;
+
+		if (r->o->attend == ATTEND_AUTO && n && rest + more > plan->n_ctx_train)
+			break;
+		spans = more;
+	}
+	answer_keep_spans(a, n);
+	if (rest + spans <= plan->n_ctx_train)
 		return 0;
-	err_set(e, ERR_BUDGET, "about %llu tokens of spans, question and answer; the model was trained for %u",
-		(unsigned long long)need, plan->n_ctx_train);
-	return err_hint(e, ERR_BUDGET, "ask for less with --attend or --max-tokens");
+	err_set(e, ERR_BUDGET, "about %llu tokens (passages %llu, earlier turns %llu, question and context %zu, answer "
+		"up to %lld); '%s' was trained for %u", (unsigned long long)(rest + spans), (unsigned long long)spans,
+		(unsigned long long)(r->o->talk ? talk_count(r->o->talk) : 0), r->prompt.n,
+		(long long)(r->o->max_tokens ? r->o->max_tokens : ANSWER_TOKENS), plan->name, plan->n_ctx_train);
+	return err_hint(e, ERR_BUDGET, r->o->attend == ATTEND_AUTO ?
+			"give less context or a smaller --max-tokens, or begin a new session" :
+			"ask for less with --attend, -S, --only or --max-tokens");
 }
+
+/* ---- pages ---- */
 
 int layout_encode(struct run *r, struct err *e)
 {
@@ -86,13 +154,15 @@ static int open_view(struct run *r, struct err *e)
 	return rc;
 }
 
+/* ---- laying out ---- */
+
 static int say(struct run *r, const char *text, size_t n, struct err *e)
 {
 	struct tok_ids ids = { 0 };
 	int rc = tok_encode(encoder_tok(r->enc), text, n, 0, &ids, NULL, e);
 
 	if (!rc && ids.n)
-		rc = compose_tokens(r->comp, ids.id, ids.n, NULL, e);
+		rc = compose_tokens(r->comp, ids.id, ids.n, NULL, NULL, e);
 	r->out->fresh += ids.n;
 	free(ids.id);
 	return rc;
@@ -108,56 +178,62 @@ static uint32_t canonical(const struct view *v, const struct id *span)
 	return i;
 }
 
-/* Spans from the worst to the best, each under its name, then context and question. */
+static int place_span(struct run *r, size_t i, struct err *e)
+{
+	struct answer *a = r->out;
+	struct answer_span *s = &a->span[i];
+	uint32_t extent = canonical(r->view, &s->span.last);
+	struct extent x;
+	struct buf b = { 0 };
+	int64_t first;
+	int rc;
+
+	buf_addf(&b, "%s%s:%llu-%llu\n", r->kv->n ? "\n" : "", s->path, (unsigned long long)s->first,
+		 (unsigned long long)s->last);
+	rc = b.failed ? err_nomem(e) : say(r, b.data, b.len, e);
+	buf_release(&b);
+	first = r->kv->n;
+	if (!rc)
+		rc = compose_span(r->comp, r->view, extent, e);
+	if (!rc)
+		rc = cite_span(r->cite, i, first, e);
+	if (!rc)
+		rc = view_extent(r->view, extent, &x, e);
+	if (!rc)
+		rc = guess_add(&r->guess, x.token, x.plan.n_token, e);
+	a->reused += s->span.n_token;
+	a->attended += s->span.n_token;
+	return rc;
+}
+
+/* Spans from the worst to the best, each under its name, then earlier turns, then what is asked. */
 static int lay_out(struct run *r, struct err *e)
 {
 	struct answer *a = r->out;
-	struct tok_ids tail = { 0 };
-	struct buf b = { 0 };
+	struct talk *talk = r->o->talk;
 	int rc = 0;
 
 	for (size_t i = a->n_span; i-- > 0 && !rc;) {
-		struct answer_span *s = &a->span[i];
-		int64_t first;
 		bool twin = false;
 
 		/* Equal text at two places is one extent: laid out once, under its better name. */
 		for (size_t j = 0; j < i; j++)
-			twin |= id_eq(&a->span[j].span.last, &s->span.last);
-		if (twin)
-			continue;
-		buf_clear(&b);
-		buf_addf(&b, "%s%s:%llu-%llu\n", i + 1 < a->n_span ? "\n" : "", s->path, (unsigned long long)s->first,
-			 (unsigned long long)s->last);
-		rc = say(r, b.data, b.len, e);
-		first = compose_kv(r->comp)->n;
-		if (!rc)
-			rc = compose_span(r->comp, r->view, canonical(r->view, &s->span.last), e);
-		if (!rc)
-			rc = cite_span(r->cite, i, first, e);
-		a->reused += s->span.n_token;
+			twin |= id_eq(&a->span[j].span.last, &a->span[i].span.last);
+		if (!twin)
+			rc = place_span(r, i, e);
 	}
-	buf_clear(&b);
-	if (r->o->context && r->o->n_context) {
-		buf_adds(&b, "\n\n");
-		buf_add(&b, r->o->context, r->o->n_context);
+	if (!rc && talk) {
+		rc = compose_turns(r->comp, talk_kv(talk), e);
+		a->reused += talk_count(talk);
 	}
-	buf_adds(&b, "\n\nQuestion: ");
-	buf_add(&b, r->o->question, r->o->n_question);
-	buf_adds(&b, "\n");
+	if (!rc && talk)
+		rc = talk_said(talk, r->prompt.id, r->prompt.n, e);
 	if (!rc)
-		rc = b.failed ? err_nomem(e) : say(r, b.data, b.len, e);
+		rc = guess_add(&r->guess, r->prompt.id, r->prompt.n, e);
 	if (!rc)
-		rc = chat_tail(encoder_chat(r->enc), &tail, e);
-	if (!rc)
-		rc = chat_prompt(encoder_chat(r->enc), CHAT_NO_THINK, &tail, e);
-	if (!rc && tail.n == 0)
-		rc = tok_encode(encoder_tok(r->enc), "Answer:", 7, 0, &tail, NULL, e);
-	if (!rc)
-		rc = compose_tokens(r->comp, tail.id, tail.n, r->logits, e);
-	a->fresh += tail.n;
-	free(tail.id);
-	buf_release(&b);
+		rc = compose_tokens(r->comp, r->prompt.id, r->prompt.n, r->logits,
+				    talk ? talk_sink(talk) : NULL, e);
+	a->fresh += r->prompt.n;
 	return rc;
 }
 
@@ -173,11 +249,11 @@ int layout_open(struct run *r, struct err *e)
 	r->kv = compose_kv(r->comp);
 	rc = trace_new(&r->trace, en, r->kv, TRACED_LAYERS, e);
 	if (!rc)
-		rc = cite_new(&r->cite, r->p, r->c, r->out, e);
-	if (!rc && !(r->logits = malloc(engine_plan(en)->n_vocab * sizeof(float))))
+		rc = cite_new(&r->cite, r->p, r->c, r->out, r->o, e);
+	/* A row for each token of a pass of decode.c. */
+	if (!rc && !(r->logits = malloc(GUESS_ROWS * engine_plan(en)->n_vocab * sizeof(float))))
 		rc = err_nomem(e);
 	if (!rc)
 		rc = lay_out(r, e);
-	r->out->attended = (uint64_t)r->kv->n;
 	return rc;
 }

@@ -104,6 +104,11 @@ struct kv_store *pages_store(const struct pages *p)
 	return p->store;
 }
 
+struct encoder *pages_encoder(const struct pages *p)
+{
+	return p->enc;
+}
+
 /* ---- text and tokens ---- */
 
 static int load_text(struct pages *p, int64_t doc, struct err *e)

@@ -34,6 +34,7 @@ void pages_close(struct pages *p);
 /* The encoder's row in the catalog. */
 int64_t pages_engine(const struct pages *p);
 struct kv_store *pages_store(const struct pages *p);
+struct encoder *pages_encoder(const struct pages *p);	/* borrowed */
 
 /* Make sure that these documents have span rows; documents cut before cost one look-up. */
 int pages_cut(struct pages *p, const int64_t *doc, size_t n, struct err *e);

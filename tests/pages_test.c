@@ -149,7 +149,7 @@ static void test_compose(enum kv_type type, double limit)
 	if (cat_extent(lib_catalog(lib), l.v[0].extent, keep_ref, &entry, &e) ||
 	    view_new(&view, pages_store(p), encoder_geom(enc), &entry, 1, &e) || compose_new(&comp, enc, &e) ||
 	    compose_span(comp, view, 0, &e) || tok_encode(tok, "and then?", 9, 0, &q, NULL, &e) ||
-	    compose_tokens(comp, q.id, q.n, a, &e))
+	    compose_tokens(comp, q.id, q.n, a, NULL, &e))
 		bail("compose", &e);
 	if (pages_tokens(p, &l.v[0], &ids, NULL, &e) || engine_seq(en, encoder_preamble(enc), &kv, &e) ||
 	    engine_feed(en, kv, ids.id, ids.n, NULL, false, NULL, &e) ||
