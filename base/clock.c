@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 
+#include <sys/resource.h>
 #include <time.h>
 
 double clock_now(void)
@@ -10,6 +11,20 @@ double clock_now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static double used(int who)
+{
+	struct rusage r = { 0 };
+
+	getrusage(who, &r);
+	return (double)r.ru_utime.tv_sec + 1e-6 * (double)r.ru_utime.tv_usec +
+	       (double)r.ru_stime.tv_sec + 1e-6 * (double)r.ru_stime.tv_usec;
+}
+
+double clock_cpu(void)
+{
+	return used(RUSAGE_SELF) + used(RUSAGE_CHILDREN);
 }
 
 int64_t clock_unix(void)

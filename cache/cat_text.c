@@ -224,10 +224,124 @@ int cat_del_document(struct catalog *c, int64_t id, struct err *e)
 	return rc ? rc : cat_run(c, e, "DELETE FROM document WHERE id = ?1", "i", id);
 }
 
+static int bad_blob(const char *what, int64_t document, struct err *e)
+{
+	err_set(e, ERR_CORRUPT, "the %s of document %lld does not match its checksum", what,
+		(long long)document);
+	return err_hint(e, ERR_CORRUPT,
+			"`folio verify` lists the damage, `folio repair` mends what it can");
+}
+
+/* ---- Anchors that come later ------------------------------------------------------------------- */
+
+static const char anchored_key[] = "anchored";
+
+int cat_anchored(struct catalog *c, int64_t *document, uint64_t *left, struct err *e)
+{
+	struct buf b = { 0 };
+	struct err why = { 0 };
+	int64_t bytes;
+	int rc = cat_get(c, 0, anchored_key, &b, &why);
+
+	*document = 0;
+	if (!rc && b.len == sizeof(*document))
+		memcpy(document, b.data, sizeof(*document));
+	buf_release(&b);
+	/* A damaged mark is no mark: the pass only comes by once more. */
+	if (rc && rc != ERR_NOTFOUND && rc != ERR_CORRUPT) {
+		if (e)
+			*e = why;
+		return rc;
+	}
+	if (!left)
+		return 0;
+	rc = cat_int(c, &bytes, e, "SELECT coalesce(sum(n_byte), 0) FROM document WHERE id > ?1", "i",
+		     *document);
+	*left = rc ? 0 : (uint64_t)bytes;
+	return rc;
+}
+
+int cat_set_anchored(struct catalog *c, int64_t document, struct err *e)
+{
+	return cat_set(c, 0, anchored_key, &document, sizeof(document), e);
+}
+
+int cat_put_anchors(struct catalog *c, int64_t document, const struct cat_anchor *a, size_t n,
+		    struct err *e)
+{
+	struct cat_blob b = { 0 };
+	struct sum128 sum;
+	sqlite3_stmt *st;
+	bool bad = false;
+	int rc = cat_need_batch(c, e);
+
+	if (!rc)
+		rc = cat_q(c, &st, e, "SELECT m.lines, m.anchors, m.sum, d.n_byte FROM map m JOIN document d"
+			   " ON d.id = m.document WHERE m.document = ?1", "i", document);
+	if (rc)
+		return rc;
+	rc = cat_step(c, st, e);
+	if (rc > 0) {
+		const void *lines = sqlite3_column_blob(st, 0), *old = sqlite3_column_blob(st, 1);
+		size_t lines_n = (size_t)sqlite3_column_bytes(st, 0);
+		size_t old_n = (size_t)sqlite3_column_bytes(st, 1);
+
+		b.n = cat_col_u64(st, 3, &bad);
+		rc = bad || !cat_col_sum(st, 2, &sum) ||
+		     !sum128_eq(sum, map_sum(lines, lines_n, old, old_n)) ?
+		     bad_blob("map", document, e) : pack_anchors(&b, a, n, e);
+		if (!rc && b.anchors.failed)
+			rc = err_nomem(e);
+		if (!rc)
+			b.map_sum = map_sum(lines, lines_n, b.anchors.data, b.anchors.len);
+	} else if (rc == 0) {
+		rc = err_set(e, ERR_NOTFOUND, "the library has no map of document %lld",
+			     (long long)document);
+	}
+	cat_done(c, st);
+	if (!rc)
+		rc = cat_run(c, e, "UPDATE map SET anchors = ?2, sum = ?3 WHERE document = ?1", "ibs",
+			     document, b.anchors.len ? b.anchors.data : "", b.anchors.len, &b.map_sum);
+	buf_release(&b.anchors);
+	return rc;
+}
+
+int cat_documents_after(struct catalog *c, int64_t id, size_t max, cat_document_fn *fn, void *ctx,
+			struct err *e)
+{
+	sqlite3_stmt *st;
+	int rc = cat_q(c, &st, e, "SELECT id, format, n_byte, n_line, sha256,"
+		       " (SELECT path FROM entry WHERE document = d.id LIMIT 1)"
+		       " FROM document d WHERE id > ?1 ORDER BY id LIMIT ?2", "ii", id, (int64_t)max);
+
+	if (rc)
+		return rc;
+	while ((rc = cat_step(c, st, e)) > 0) {
+		struct cat_document d = { .id = sqlite3_column_int64(st, 0) };
+		const void *sha = sqlite3_column_blob(st, 4);
+		const char *path = sqlite3_column_blob(st, 5);
+		size_t path_n = (size_t)sqlite3_column_bytes(st, 5);
+		bool bad = !sha || sqlite3_column_bytes(st, 4) != 32;
+
+		strncat(d.format, cat_col_text(st, 1), sizeof(d.format) - 1);
+		d.n_byte = cat_col_u64(st, 2, &bad);
+		d.n_line = cat_col_u64(st, 3, &bad);
+		if (!bad)
+			memcpy(d.sha256, sha, 32);
+		rc = bad ? cat_bad_row("document", d.id, e) :
+		     fn(ctx, &d, path ? path : "", path ? path_n : 0);
+		if (rc)
+			break;
+	}
+	cat_done(c, st);
+	return rc;
+}
+
 int cat_remake_map(struct catalog *c, int64_t document, struct err *e)
 {
 	struct buf text = { 0 };
 	struct cat_blob b = { .n_line = 0 };
+	int64_t mark;
 	int rc = cat_need_batch(c, e);
 
 	if (!rc)
@@ -249,6 +363,10 @@ int cat_remake_map(struct catalog *c, int64_t document, struct err *e)
 	if (!rc)
 		rc = cat_run(c, e, "UPDATE document SET n_line = ?2 WHERE id = ?1", "ii", document,
 			     (int64_t)b.n_line);
+	if (!rc)
+		rc = cat_anchored(c, &mark, NULL, e);
+	if (!rc && mark >= document)
+		rc = cat_set_anchored(c, document - 1, e);
 	buf_release(&b.lines);
 	buf_release(&text);
 	return rc;
@@ -283,14 +401,6 @@ int cat_document(struct catalog *c, int64_t id, struct cat_document *out, struct
 	}
 	cat_done(c, st);
 	return rc;
-}
-
-static int bad_blob(const char *what, int64_t document, struct err *e)
-{
-	err_set(e, ERR_CORRUPT, "the %s of document %lld does not match its checksum", what,
-		(long long)document);
-	return err_hint(e, ERR_CORRUPT,
-			"`folio verify` lists the damage, `folio repair` mends what it can");
 }
 
 static int unpack_text(sqlite3_stmt *st, int64_t document, struct buf *out, struct err *e)

@@ -161,7 +161,7 @@ struct cat_entry {
 	size_t          path_n;
 	enum cat_state  state;
 	int64_t         document;	/* 0 unless CAT_TEXT */
-	const char     *reason;		/* for LISTED and SKIPPED; "" otherwise */
+	const char     *reason;		/* of LISTED and SKIPPED; of TEXT a remark, "" mostly */
 	struct cat_stat st;
 };
 
@@ -227,6 +227,21 @@ int cat_document_find(struct catalog *c, const uint8_t sha256[32], const char *f
 		      struct err *e);
 /* Append the text; checked against its sum. */
 int cat_text(struct catalog *c, int64_t document, struct buf *out, struct err *e);
+
+/* Anchors that are found after the text was committed: replace those of a document, in order as in
+ * struct cat_text.  ERR_CORRUPT: its map is damaged (repair makes a new one). */
+int cat_put_anchors(struct catalog *c, int64_t document, const struct cat_anchor *a, size_t n,
+		    struct err *e);
+/* How far a pass that finds them has come: documents up to this id have theirs, 0 at first; *left (may
+ * be NULL) counts the bytes of text behind it.  A map that repair makes anew takes the mark back, so
+ * that the pass comes by again. */
+int cat_anchored(struct catalog *c, int64_t *document, uint64_t *left, struct err *e);
+int cat_set_anchored(struct catalog *c, int64_t document, struct err *e);
+/* Documents with a greater id, in order of id; path is one of those that had it ("" when none has).
+ * Stops after max. */
+typedef int cat_document_fn(void *ctx, const struct cat_document *d, const char *path, size_t path_n);
+int cat_documents_after(struct catalog *c, int64_t id, size_t max, cat_document_fn *fn, void *ctx,
+			struct err *e);
 
 /* Texts of a snapshot in order of path, each document once per path, decompressed one at a time. */
 typedef int cat_text_fn(void *ctx, const struct cat_entry *en, const char *text, size_t n);

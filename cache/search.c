@@ -151,48 +151,72 @@ int search_rebuild(struct catalog *c, struct err *e)
 	return rc;
 }
 
+int search_left(struct catalog *c, uint64_t *left, struct err *e)
+{
+	int64_t rest = 0;
+	int rc = cat_int(c, &rest, e, "SELECT coalesce(sum(n_byte + 1), 0) FROM document"
+			 " WHERE trigram = 0", "");
+
+	*left = (uint64_t)rest;
+	return rc;
+}
+
+/* Trigrams of one document are a flood of short postings: a small hash that fits in a processor's cache
+ * and fewer merges take a quarter of the time away.  (Measured over /usr/include, 40 MB: 1 MiB and merges
+ * of 4, FTS5's own, 4.0 to 4.9 s of processor time; 256 KiB and 8, 3.3 s; 16 MiB, 8.7 s.) */
+static int tune_trigram(struct catalog *c, struct err *e)
+{
+	int64_t size;
+	int rc = cat_int(c, &size, e, "SELECT v FROM trigram_config WHERE k = 'hashsize'", "");
+
+	if (rc != ERR_NOTFOUND)
+		return rc;
+	return cat_exec(c, "INSERT INTO trigram(trigram, rank) VALUES('hashsize', 262144);"
+			   "INSERT INTO trigram(trigram, rank) VALUES('automerge', 8)", e);
+}
+
+/* The rows first, then one statement that says so: an update between two rows would make FTS5 write
+ * out what it holds, a segment a document. */
 int search_fill(struct catalog *c, uint64_t max_byte, uint64_t *left, struct err *e)
 {
 	uint64_t done = 0;
-	int64_t rest;
+	int64_t id = 0;
 	int rc = cat_begin(c, e);
 
+	if (!rc)
+		rc = tune_trigram(c, e);
 	while (!rc && done < max_byte) {
 		const struct buf *text;
-		int64_t id, size;
+		int64_t size, next;
 
-		rc = cat_int(c, &id, e,
-			     "SELECT id FROM document WHERE trigram = 0 ORDER BY id LIMIT 1", "");
+		rc = cat_int(c, &next, e, "SELECT id FROM document WHERE trigram = 0 AND id > ?1"
+			     " ORDER BY id LIMIT 1", "i", id);
 		if (rc == ERR_NOTFOUND) {
 			rc = 0;
 			break;
 		}
 		if (!rc)
 			rc = cat_int(c, &size, e, "SELECT n_byte FROM document WHERE id = ?1", "i",
-				     id);
-		if (!rc && size > TRIGRAM_MAX) {
-			rc = cat_run(c, e, "UPDATE document SET trigram = 2 WHERE id = ?1", "i",
-				     id);
+				     next);
+		if (rc)
+			break;
+		id = next;
+		if (size > TRIGRAM_MAX)
 			continue;
-		}
-		if (!rc)
-			rc = cat_text_cached(c, id, &text, e);
+		rc = cat_text_cached(c, id, &text, e);
 		if (!rc)
 			rc = put_trigram(c, id, text, e);
-		if (!rc)
-			rc = cat_run(c, e, "UPDATE document SET trigram = 1 WHERE id = ?1", "i",
-				     id);
 		done += (uint64_t)size + 1;
 	}
 	if (!rc)
+		rc = cat_run(c, e, "UPDATE document SET trigram = CASE WHEN n_byte > ?2 THEN 2 ELSE 1 END"
+			     " WHERE trigram = 0 AND id <= ?1", "ii", id, (int64_t)TRIGRAM_MAX);
+	if (!rc)
 		rc = cat_commit(c, e);
 	if (!rc)
-		rc = cat_int(c, &rest, e, "SELECT coalesce(sum(n_byte + 1), 0) FROM document"
-			     " WHERE trigram = 0", "");
+		rc = search_left(c, left, e);
 	if (rc)
 		cat_rollback(c);
-	else
-		*left = (uint64_t)rest;
 	return rc;
 }
 

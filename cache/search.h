@@ -55,5 +55,7 @@ int search_candidates(struct catalog *c, const struct search_literal *lit, size_
 /* Go on filling the trigram index: whole documents until about max_byte of text are done, committed
  * in a batch of its own.  *left is the text not yet indexed, 0 when done. */
 int search_fill(struct catalog *c, uint64_t max_byte, uint64_t *left, struct err *e);
+/* The text not yet indexed, a byte added for each document. */
+int search_left(struct catalog *c, uint64_t *left, struct err *e);
 
 #endif

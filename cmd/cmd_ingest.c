@@ -11,6 +11,7 @@
 #include "cmd/sources.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/size.h"
 #include "cache/library.h"
 #include "engine/encode.h"
@@ -189,9 +190,10 @@ void ingest_on_progress(void *ctx, const struct ingest_progress *p)
 {
 	struct ingest_run *u = ctx;
 
+	static const char *const phase[] = { "reading", "indexing", "symbols" };
+
 	if (!u->shown) {
-		progress_start(&u->progress, u->c, p->phase == INGEST_TEXT ? "reading" : "indexing",
-			       PROGRESS_BYTES, p->total_bytes);
+		progress_start(&u->progress, u->c, phase[p->phase], PROGRESS_BYTES, p->total_bytes);
 		u->shown = true;
 	}
 	progress_set(&u->progress, p->bytes, p->path);
@@ -317,6 +319,22 @@ static void files_json(struct jw *j, const struct ingest_result *r, const struct
 	jw_close(j);
 }
 
+static void stages_json(const struct ingest_run *u, struct jw *j)
+{
+	static const char *const name[N_STAGE] = { "text", "trigram", "symbols", "pages" };
+
+	jw_open(j, "stages", '[');
+	for (int i = 0; i < N_STAGE; i++) {
+		jw_open(j, NULL, '{');
+		jw_str(j, "stage", name[i]);
+		jw_uint(j, i == STAGE_PAGES ? "tokens" : "bytes", u->stage[i].n);
+		jw_real(j, "seconds", u->stage[i].seconds);
+		jw_real(j, "cpu_seconds", u->stage[i].cpu);
+		jw_close(j);
+	}
+	jw_close(j);
+}
+
 static void report_json(struct ingest_run *u)
 {
 	struct ingest_result sum = { 0 };
@@ -345,6 +363,7 @@ static void report_json(struct ingest_run *u)
 	jw_close(&j);
 	jw_uint(&j, "bytes", sum.bytes_read);
 	jw_real(&j, "seconds", sum.seconds);
+	stages_json(u, &j);
 	problems_json(&u->problems, &j);
 	jw_open(&j, "sources", '[');
 	for (i = 0; i < u->n; i++) {
@@ -364,6 +383,41 @@ static void report_json(struct ingest_run *u)
 
 /* --- the run --- */
 
+static void stage_begin(struct ingest_run *u)
+{
+	u->since = clock_now();
+	u->cpu_since = clock_cpu();
+}
+
+static void stage_end(struct ingest_run *u, enum ingest_stage s, uint64_t n)
+{
+	ingest_end_progress(u);
+	u->stage[s].seconds += clock_now() - u->since;
+	u->stage[s].cpu += clock_cpu() - u->cpu_since;
+	u->stage[s].n += n;
+}
+
+/* What may be asked already, and only gets better: where a string stands, what the symbols are. */
+static int run_behind(struct ingest_run *u, struct library *lib, struct err *e)
+{
+	struct ingest_symbols_result s = { 0 };
+	uint64_t n = 0;
+	int rc;
+
+	stage_begin(u);
+	rc = ingest_fill(lib_catalog(lib), &u->v[0].o, &n, e);
+	stage_end(u, STAGE_TRIGRAM, n);
+	if (rc)
+		return rc;
+	stage_begin(u);
+	rc = ingest_symbols(lib_catalog(lib), &u->v[0].o, &s, e);
+	stage_end(u, STAGE_SYMBOLS, s.n_byte);
+	if (s.n_lacking)
+		warn(u->c, "%llu source files have not all of their symbols; the first: %s",
+		     (unsigned long long)s.n_lacking, s.why);
+	return rc;
+}
+
 static int run_text(struct ingest_run *u, struct library *lib, struct err *e)
 {
 	bool json = u->c->g.json || u->c->g.jsonl;
@@ -374,15 +428,14 @@ static int run_text(struct ingest_run *u, struct library *lib, struct err *e)
 		struct target *t = &u->v[i];
 
 		u->source = t->o.name;
+		stage_begin(u);
 		rc = ingest_text(lib_catalog(lib), &t->o, &t->r, e);
-		ingest_end_progress(u);
+		stage_end(u, STAGE_TEXT, t->r.bytes_text);
 		if (!rc && !json)
 			report(u, t);
 	}
-	if (!rc) {
-		rc = ingest_fill(lib_catalog(lib), &u->v[0].o, e);
-		ingest_end_progress(u);
-	}
+	if (!rc)
+		rc = run_behind(u, lib, e);
 	if (rc == ERR_INTR)
 		err_hint(e, rc, "what was read is kept; the same command goes on");
 	return rc;
@@ -407,8 +460,9 @@ static int encode_sources(struct ingest_run *u, struct pages *p, struct err *e)
 		struct target *t = &u->v[i];
 		char time[16];
 
+		stage_begin(u);
 		rc = pages_snapshot(p, t->r.snapshot, on_pages, u, &t->pages, e);
-		ingest_end_progress(u);
+		stage_end(u, STAGE_PAGES, t->pages.encoded);
 		if (rc || u->c->g.json || u->c->g.jsonl || !t->pages.encoded)
 			continue;
 		printf("%*s  %llu tokens encoded in %s, %.0f tokens/s\n", (int)strlen(t->o.name), "",

@@ -38,12 +38,22 @@ struct target {
 	bool   done;
 };
 
+/* What the parts of a run cost. */
+enum ingest_stage { STAGE_TEXT, STAGE_TRIGRAM, STAGE_SYMBOLS, STAGE_PAGES };
+#define N_STAGE (STAGE_PAGES + 1)
+struct stage {
+	double   seconds, cpu;		/* by the clock; of all processors */
+	uint64_t n;			/* bytes of text, tokens */
+};
+
 struct ingest_run {
 	struct ctx     *c;
 	struct target  *v;
 	size_t          n;
 	struct problems problems;
 	struct progress progress;
+	struct stage    stage[N_STAGE];
+	double          since, cpu_since;	/* when the stage at work began */
 	bool            shown;		/* the progress of this phase is open */
 	const char     *source;		/* the one at work */
 };

@@ -155,3 +155,14 @@ const char *language_ending(const char *language)
 			return by_ext[i].ext;
 	return "";
 }
+
+const char *language_named(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(by_ext); i++)
+		if (!strcasecmp(by_ext[i].language, name))
+			return by_ext[i].language;
+	for (size_t i = 0; i < ARRAY_LEN(by_name); i++)
+		if (!strcasecmp(by_name[i].language, name))
+			return by_name[i].language;
+	return NULL;
+}

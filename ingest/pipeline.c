@@ -72,19 +72,20 @@ static enum cat_state cat_state_of(const struct item *it)
 	return it->state == STATE_TAKE ? CAT_TEXT : it->state == STATE_LIST ? CAT_LISTED : CAT_SKIPPED;
 }
 
-static int put_job(struct run *u, struct job *j, struct err *e)
+static int put_text(struct run *u, struct job *j, struct err *e)
 {
-	struct cat_entry en = { .path = j->it->path, .path_n = j->it->n_path,
-				.state = cat_state_of(j->it), .reason = j->it->reason, .st = j->st };
-	bool is_new;
-	int rc;
+	bool is_new = false;
+	int rc = j->blob ? cat_put_text(u->c, j->blob, &j->document, &is_new, e) : 0;
 
-	if (j->blob) {
-		rc = cat_put_text(u->c, j->blob, &en.document, &is_new, e);
-		if (rc)
-			return rc;
-		u->r->n_new_text += is_new;
-	}
+	u->r->n_new_text += is_new;
+	return rc;
+}
+
+static int put_entry(struct run *u, const struct job *j, struct err *e)
+{
+	struct cat_entry en = { .path = j->it->path, .path_n = j->it->n_path, .document = j->document,
+				.state = cat_state_of(j->it), .reason = j->it->reason, .st = j->st };
+
 	return cat_put_entry(u->c, u->snap, &en, e);
 }
 
@@ -129,8 +130,12 @@ static int flush(struct run *u, struct err *e)
 	if (rc)
 		return rc;
 	rc = need_snapshot(u, e);
+	/* All texts, then all entries: replacing a row is a savepoint to SQLite, at which FTS5 writes out
+	 * what it has of the words index, and a segment a file costs twice as much to merge. */
 	for (j = u->batch; j && !rc; j = j->next)
-		rc = put_job(u, j, e);
+		rc = put_text(u, j, e);
+	for (j = u->batch; j && !rc; j = j->next)
+		rc = put_entry(u, j, e);
 	if (!rc)
 		rc = cat_commit(u->c, e);
 	if (rc) {
@@ -465,7 +470,7 @@ static int finish(struct run *u, struct err *e)
 	for (i = 0, p = s.gone.data; i < s.n_gone && !rc; i++, p += strlen(p) + 1)
 		rc = cat_del_entry(u->c, u->snap, p, strlen(p), e);
 	for (j = u->archives; j && !rc; j = j->next)
-		rc = put_job(u, j, e);
+		rc = put_entry(u, j, e);
 	if (!rc)
 		rc = cat_snapshot_finish(u->c, u->snap, &u->snap, e);
 	if (!rc)

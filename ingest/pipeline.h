@@ -3,8 +3,9 @@
  *   walk -> (unchanged? done) -> read, extract, classify, pack -> commit text and full text
  *           owner's thread       threads of work.h                owner's thread
  *
- * After it the library can be searched and asked; pages follow (encode stage, spans below), and the
- * trigram index (ingest_fill).
+ * After it the library can be searched and asked.  Behind it come the trigram index (ingest_fill),
+ * the symbols of source files (ingest_symbols), which are anchors and decide nothing, and pages (encode
+ * stage, pages.h).
  *
  * SOURCES AND SNAPSHOTS.  A source has a name and an origin, the absolute path it was read from.  A
  * run makes one snapshot of it.  The snapshot begins as a copy of the newest one, when the first
@@ -46,13 +47,13 @@ struct source_info {
 int source_look(struct source_info *out, const char *root, struct err *e);
 void source_release(struct source_info *s);
 
-enum ingest_phase { INGEST_TEXT, INGEST_INDEX };
+enum ingest_phase { INGEST_TEXT, INGEST_INDEX, INGEST_SYMBOLS };
 
 struct ingest_progress {
 	enum ingest_phase phase;
 	uint64_t files;			/* items looked at so far */
-	uint64_t bytes;			/* of files read so far, or of text indexed */
-	uint64_t total_bytes;		/* INGEST_INDEX: of text to index; else 0, not known */
+	uint64_t bytes;			/* of files read so far, of text indexed, of text looked through */
+	uint64_t total_bytes;		/* of text; 0 in INGEST_TEXT, where it is not known */
 	const char *path;		/* the last one, NULL when there is none */
 };
 
@@ -96,8 +97,20 @@ int ingest_text(struct catalog *c, const struct ingest_opts *o, struct ingest_re
 int ingest_rehearse(const struct ingest_opts *o, work_count_fn *count, void *count_ctx,
 		    struct ingest_result *out, struct err *e);
 
-/* Fill the trigram index until it is done or somebody asks to stop. */
-int ingest_fill(struct catalog *c, const struct ingest_opts *o, struct err *e);
+/* Fill the trigram index until it is done or somebody asks to stop; *n_byte counts the text. */
+int ingest_fill(struct catalog *c, const struct ingest_opts *o, uint64_t *n_byte, struct err *e);
+
+struct ingest_symbols_result {
+	uint64_t n_document, n_symbol, n_byte;	/* source files looked through by this call */
+	uint64_t n_lacking;		/* of them, whose symbols are missing or not all there */
+	char     why[200];		/* what became of the first of those */
+};
+
+/* Find the symbols of every source file in the library that was not looked through yet, and store them
+ * as anchors.  Commits every few megabytes; a call that was interrupted or killed is gone on with by
+ * the next.  Without ctags it does nothing, and the first call that finds one does it all. */
+int ingest_symbols(struct catalog *c, const struct ingest_opts *o, struct ingest_symbols_result *out,
+		   struct err *e);
 
 /* What the rules say about one path of a source: the item that decides on it, through fn, once; the
  * last component of that item's path may be a folder above.  Content is looked at as well.

@@ -52,27 +52,27 @@ void source_release(struct source_info *s)
 	*s = (struct source_info){ 0 };
 }
 
-int ingest_fill(struct catalog *c, const struct ingest_opts *o, struct err *e)
+int ingest_fill(struct catalog *c, const struct ingest_opts *o, uint64_t *n_byte, struct err *e)
 {
 	enum { STEP = 4 << 20 };
 	struct ingest_progress p = { .phase = INGEST_INDEX };
-	uint64_t left = 0, before = 0;
-	int rc;
+	uint64_t left, before;
+	int rc = search_left(c, &left, e);
 
-	do {
+	*n_byte = 0;
+	p.total_bytes = left;
+	while (left && !rc) {
 		if (stop_requested())
 			return err_set(e, ERR_INTR, "interrupted");
 		before = left;
 		rc = search_fill(c, STEP, &left, e);
-		if (rc)
-			return rc;
-		if (!p.total_bytes)
-			p.total_bytes = left + STEP;
-		p.bytes = p.total_bytes - MIN(left, p.total_bytes);
-		if (left && o->on_progress)
+		if (rc || left == before)
+			break;
+		p.bytes = *n_byte = p.total_bytes - MIN(left, p.total_bytes);
+		if (o->on_progress)
 			o->on_progress(o->ctx, &p);
-	} while (left && left != before);
-	return 0;
+	}
+	return rc;
 }
 
 /* --- one file's fate --- */

@@ -4,6 +4,7 @@
 
 #include "base/size.h"
 #include "base/stop.h"
+#include "base/utf8.h"
 #include "ingest/classify.h"
 #include "ingest/walk.h"
 
@@ -149,6 +150,22 @@ static void pack(struct job *j)
 	free(anchors);
 }
 
+/* What extraction dropped or guessed stays with the file, as its reason. */
+static void keep_notes(struct job *j)
+{
+	const char *p = j->doc.notes.data;
+	size_t at = 0, size = sizeof(j->it->reason);
+
+	for (; p && *p && at + 3 < size; p++) {
+		j->it->reason[at++] = *p == '\n' ? ';' : *p;
+		if (*p == '\n')
+			j->it->reason[at++] = ' ';
+	}
+	while (at && utf8_check(j->it->reason, at) != at)
+		at--;			/* cut in the middle of a character */
+	j->it->reason[at] = '\0';
+}
+
 static void rehearse(struct work *w, struct job *j)
 {
 	struct sha256 s;
@@ -193,17 +210,26 @@ static void one_job(struct work *w, struct extractor *x, struct job *j)
 		rehearse(w, j);
 		return;
 	}
-	if (j->doc.kind == DOC_CODE)
-		j->rc = extract_symbols(x, j->it->path, &j->doc, &j->e);
+	keep_notes(j);
+	pack(j);
+}
+
+static void symbols_job(struct extractor *x, struct job *j)
+{
+	j->rc = extract_symbols(x, j->it->path, &j->doc, &j->e);
 	if (!j->rc)
-		pack(j);
+		j->rc = anchors_of(&j->doc, &j->anchor, &j->e);
+	/* Only the names are wanted from here on. */
+	buf_release(&j->doc.text);
 }
 
 /* What was made while somebody asked to stop may lack what a stopped parser would have added, so it
  * is not used. */
 static void run_job(struct work *w, struct extractor *x, struct job *j)
 {
-	if (!stop_requested())
+	if (!stop_requested() && j->has_text)
+		symbols_job(x, j);
+	else if (!stop_requested())
 		one_job(w, x, j);
 	if (stop_requested())
 		j->rc = err_set(&j->e, ERR_INTR, "interrupted");
@@ -229,6 +255,7 @@ void job_free(struct job *j)
 	buf_release(&j->bytes);
 	doc_release(&j->doc);
 	cat_blob_free(j->blob);
+	free(j->anchor);
 	free(j);
 }
 
@@ -343,6 +370,11 @@ void work_free(struct work *w)
 	pthread_cond_destroy(&w->done_cond);
 	pthread_mutex_destroy(&w->lock);
 	free(w);
+}
+
+bool work_has_symbols(const struct work *w)
+{
+	return extract_ctags(w->x[0]) != NULL;
 }
 
 bool work_room(struct work *w, const struct job *j)

@@ -5,6 +5,9 @@
  * there is no room for another job it takes a finished one first.  What is in flight is bounded by
  * bytes and by count, so memory does not depend on the size of the source.
  *
+ * A job reads and extracts one file, or, behind the text stage, adds the symbols of a text that is
+ * stored already.
+ *
  * A job that fails costs itself: its state, why and reason say what became of it.  Only trouble of
  * our own (no memory) ends the run, as rc and e of the job.
  */
@@ -40,12 +43,15 @@ struct job {
 	struct item    *it;		/* owned */
 	struct buf      bytes;		/* content, when the walk had to read it itself */
 	bool            has_bytes;
+	bool            has_text;	/* doc is there already: only look for its symbols */
 
 	/* Filled by the work. */
 	struct document  doc;
+	struct cat_anchor *anchor;	/* with has_text: doc.n_anchor of them, names in doc */
 	struct cat_blob *blob;		/* NULL unless it->state is STATE_TAKE afterwards */
 	uint8_t          sha256[32];	/* of the text */
 	uint64_t         n_text, n_token;
+	int64_t          document;	/* the owner's: where the text was put */
 	struct cat_stat  st;		/* to be stored */
 	int              rc;
 	struct err       e;
@@ -64,6 +70,9 @@ void work_free(struct work *w);
 /* it is copied.  NULL without memory. */
 struct job *job_new(const struct item *it);
 void job_free(struct job *j);
+
+/* Can symbols be found at all: is there a ctags? */
+bool work_has_symbols(const struct work *w);
 
 bool work_room(struct work *w, const struct job *j);
 void work_put(struct work *w, struct job *j);

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include "base/buf.h"
+#include "cache/cat_int.h"
 #include "cache/catalog.h"
 #include "cache/library.h"
 #include "check.h"
@@ -288,6 +289,53 @@ static void map_test(void)
 	lib_close(lib);
 }
 
+static int last_doc(void *ctx, const struct cat_document *d, const char *path, size_t path_n)
+{
+	(void)path;
+	*(int64_t *)ctx = path_n ? -1 : d->id;
+	return 0;
+}
+
+static void anchor_test(void)
+{
+	static const char text[] = "one\ntwo\nthree\n";
+	struct cat_anchor a[] = { { 0, 4, 4, 0, "f", "function()" }, { 4, 8, 4, 0, "g", "" } };
+	struct cat_text t = { text, sizeof(text) - 1, "c", NULL, 0 };
+	struct library *lib = open_lib("anchor", LIB_CREATE);
+	struct catalog *c = lib_catalog(lib);
+	int64_t doc = 0, mark = 1, seen = 0;
+	struct cat_blob *b;
+	struct cat_map *m;
+	uint64_t left;
+	size_t n;
+
+	ok(!cat_blob_new(&b, &t, &e) && !cat_begin(c, &e) && !cat_put_text(c, b, &doc, NULL, &e) &&
+	   !cat_commit(c, &e), "a text without anchors is put");
+	cat_blob_free(b);
+	ok(!cat_anchored(c, &mark, &left, &e) && mark == 0 && left == t.n, "the pass has not come by");
+	ok(!cat_documents_after(c, mark, 10, last_doc, &seen, &e) && seen == doc,
+	   "documents behind the mark are told, also one without a path");
+	ok(cat_put_anchors(c, doc, a, 2, &e) == ERR_INVALID, "anchors are put in a batch");
+	ok(!cat_begin(c, &e) && !cat_put_anchors(c, doc, a, 2, &e) && !cat_set_anchored(c, doc, &e) &&
+	   !cat_commit(c, &e), "anchors are put later");
+	ok(!cat_map_open(&m, c, doc, &e) && cat_map_lines(m) == 3 &&
+	   !strcmp(cat_map_anchor(m, 4, 5)->title, "g"), "and are in the map, beside its lines");
+	cat_map_close(m);
+	seen = 0;
+	ok(!cat_anchored(c, &mark, &left, &e) && mark == doc && left == 0 &&
+	   !cat_documents_after(c, mark, 10, last_doc, &seen, &e) && !seen, "nothing is behind the mark");
+	a[1].start = 30;
+	ok(!cat_begin(c, &e) && cat_put_anchors(c, doc, a, 2, &e) == ERR_INVALID,
+	   "an anchor outside the text is refused here too");
+	cat_rollback(c);
+	ok(!cat_begin(c, &e) && !cat_remake_map(c, doc, &e) && !cat_commit(c, &e) &&
+	   !cat_anchored(c, &mark, NULL, &e) && mark == doc - 1, "a map made anew takes the mark back");
+	ok(!cat_map_open(&m, c, doc, &e) && cat_map_lines(m) == 3 && (cat_map_anchors(m, &n), n == 0),
+	   "since its anchors are gone");
+	cat_map_close(m);
+	lib_close(lib);
+}
+
 /* Spans and extents without data files: the catalog does not look at them. */
 static struct cat_extent extent_of(struct id *page, uint32_t n_token, const char *what,
 				   int64_t engine)
@@ -503,6 +551,7 @@ int main(void)
 	snapshot_test();
 	trusted_test();
 	map_test();
+	anchor_test();
 	span_test();
 	setting_test();
 	commits_test();

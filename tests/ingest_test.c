@@ -299,6 +299,98 @@ static void test_interrupt(void)
 	lib_close(lib);
 }
 
+/* Titles of a document's symbols, "A.f g". */
+static void symbols_of(struct library *lib, int64_t document, struct buf *out)
+{
+	const struct cat_anchor *a;
+	struct cat_map *m;
+	size_t n;
+
+	buf_clear(out);
+	buf_adds(out, "");
+	if (cat_map_open(&m, lib_catalog(lib), document, &e))
+		return;
+	a = cat_map_anchors(m, &n);
+	for (size_t i = 0; i < n; i++)
+		if (a[i].kind == ANCHOR_SYMBOL)
+			buf_addf(out, "%s%s", i ? " " : "", a[i].title);
+	cat_map_close(m);
+}
+
+static int64_t document_of(struct library *lib, int64_t snapshot, const char *path)
+{
+	struct entries l = { 0 };
+
+	cat_entry(lib_catalog(lib), snapshot, path, strlen(path), list_entry, &l, &e);
+	buf_release(&l.paths);
+	return l.document;
+}
+
+static void stop_symbols(void *ctx, const struct ingest_progress *p)
+{
+	(void)ctx;
+	if (p->phase == INGEST_SYMBOLS && p->files && --stop_after == 0)
+		stop_request();
+}
+
+static void test_symbols(void)
+{
+	struct library *lib = open_lib();
+	struct catalog *c = lib_catalog(lib);
+	struct ingest_opts o = { .n_thread = 2 };
+	struct ingest_symbols_result s;
+	struct ingest_result r;
+	struct buf names = { 0 };
+	uint64_t left;
+	int64_t mark;
+	int rc;
+
+	sh("mkdir -p sy && printf 'class A:\n    def f(self):\n        pass\n\ndef g():\n    pass\n' > sy/a.py &&"
+	   "printf 'plain\n' > sy/p.txt && cd sy && for i in $(seq 40); do"
+	   " echo \"int sy$i(void) { return $i; }\" > s$i.c; done");
+	settle();
+	ok(!ingest(lib, "sy", o, &r), "sources are ingested");
+	symbols_of(lib, document_of(lib, r.snapshot, "a.py"), &names);
+	ok(names.len == 0, "their text is there before their symbols");
+	ok(!cat_anchored(c, &mark, &left, &e) && left > 0, "and how much is left is known");
+	o.on_progress = stop_symbols;
+	stop_after = 3;
+	rc = ingest_symbols(c, &o, &s, &e);
+	stop_clear();
+	if (!rc && !s.n_document) {
+		printf("# no ctags here\n");
+		lib_close(lib);
+		return;
+	}
+	ok(rc == ERR_INTR, "the pass can be interrupted");
+	ok(!ingest_symbols(c, &o, &s, &e) && s.n_document >= 41, "and gone on with (%d files)",
+	   (int)s.n_document);
+	symbols_of(lib, document_of(lib, r.snapshot, "a.py"), &names);
+	ok(!strcmp(names.data, "A A.f g"), "symbols are anchors: %s", names.data);
+	symbols_of(lib, document_of(lib, r.snapshot, "s40.c"), &names);
+	ok(!strcmp(names.data, "sy40"), "of every file: %s", names.data);
+	ok(!ingest_symbols(c, &o, &s, &e) && !s.n_document, "a second pass finds nothing to do");
+	sh("printf 'int fresh(void);\nint more(void) { return 1; }\n' > sy/s40.c");
+	settle();
+	ok(!ingest(lib, "sy", o, &r) && !ingest_symbols(c, &o, &s, &e) && s.n_document == 1,
+	   "after an edit it looks at what is new");
+	buf_release(&names);
+	lib_close(lib);
+}
+
+static void test_notes(void)
+{
+	struct library *lib = open_lib();
+	struct ingest_result r;
+
+	sh("mkdir -p no && printf 'caf\\351 cr\\350me br\\373l\\351e\n' > no/latin.txt && echo plain > no/p.txt");
+	settle();
+	ok(!ingest(lib, "no", (struct ingest_opts){ 0 }, &r) && logged("taken latin.txt: ") &&
+	   !logged("taken latin.txt: \n") && logged("taken p.txt: \n"),
+	   "what extraction had to guess is told with the file");
+	lib_close(lib);
+}
+
 static int count_bytes(void *ctx, const struct document *d, uint64_t *n, struct err *ce)
 {
 	(void)ctx, (void)ce;
@@ -349,6 +441,8 @@ int main(void)
 	test_broken();
 	test_archive();
 	test_interrupt();
+	test_symbols();
+	test_notes();
 	test_questions();
 	buf_release(&told.log);
 	nftw(work, remove_one, 32, FTW_DEPTH | FTW_PHYS);

@@ -1,14 +1,18 @@
 #!/bin/sh
-# The text stage of `folio ingest` over a folder: CSV.  text.sh FOLIO SOURCE
-#   first   reading, extraction, symbols, text, line maps, words; then the trigram index
-#   again   the same command when nothing changed
-# Processor time counts on a machine that others use; wall time on a quiet one.
+# The stages of `folio ingest --text-only` over a folder: CSV.  text.sh FOLIO SOURCE
+#   text     reading, extraction, text, line maps, words index: then the library can be asked
+#   trigram  the index for search, behind it
+#   symbols  ctags over the source files, behind it
+#   first    the whole command; again: the same command when nothing changed
+# mb_s is by the clock, mb_cpu_s by processor time: of all threads and children, so a stage on two
+# processors can be faster by the clock.  On a machine that others use only processor time counts.
 folio=$1
 source=$2
 [ -d "$source" ] || { echo "usage: $0 FOLIO SOURCE" >&2; exit 2; }
 lib=$(mktemp -d "${TMPDIR:-/tmp}/folio-bench.XXXXXX") || exit 1
 trap 'rm -rf "$lib"' EXIT
-echo "run,files,bytes,text_stage_s,wall_s,cpu_s,max_rss_kb"
+field() { sed "s/.*$1\([0-9.e+-]*\).*/\1/" "$lib/out"; }
+echo "run,files,bytes,wall_s,mb_s,cpu_s,mb_cpu_s,max_rss_kb"
 for run in first again; do
   start=$(date +%s.%N)
   if [ -x /usr/bin/time ]; then
@@ -20,9 +24,14 @@ for run in first again; do
   rc=$?
   [ "$rc" = 0 ] || [ "$rc" = 3 ] || exit "$rc"
   end=$(date +%s.%N)
-  files=$(sed 's/.*"files":{"total":\([0-9]*\).*/\1/' "$lib/out")
-  bytes=$(sed 's/.*"bytes":\([0-9]*\),"seconds".*/\1/' "$lib/out")
-  text=$(sed 's/.*"bytes":[0-9]*,"seconds":\([0-9.e-]*\).*/\1/' "$lib/out")
-  tail -n 1 "$lib/time" | awk -v r="$run" -v f="$files" -v b="$bytes" -v t="$text" -v s="$start" -v e="$end" \
-    '{ printf "%s,%s,%s,%.2f,%.2f,%.2f,%s\n", r, f, b, t, e - s, $1 + $2, $3 }'
+  files=$(field '"files":{"total":')
+  for stage in text trigram symbols; do
+    [ $run = first ] || continue
+    echo "$stage,$files,$(field "\"stage\":\"$stage\",\"bytes\":"),$(field "\"stage\":\"$stage\",\"bytes\":[0-9]*,\"seconds\":"),$(
+      field "\"stage\":\"$stage\",[^}]*\"cpu_seconds\":")" |
+      awk -F, '{ printf "%s,%s,%s,%.2f,%.1f,%.2f,%.1f,\n", $1, $2, $3, $4, $4 ? $3 / $4 / 1e6 : 0, $5,
+        $5 ? $3 / $5 / 1e6 : 0 }'
+  done
+  tail -n 1 "$lib/time" | awk -v r="$run" -v f="$files" -v b="$(field '"bytes":\([0-9]*\),"seconds":[0-9.e+-]*,"stages')" \
+    -v s="$start" -v e="$end" '{ printf "%s,%s,%s,%.2f,,%.2f,,%s\n", r, f, b, e - s, $1 + $2, $3 }'
 done
