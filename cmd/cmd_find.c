@@ -75,7 +75,9 @@ int cmd_find(struct ctx *c, int argc, char **argv)
 	ao.snapshot = s.snapshot;
 	ao.n_snapshot = s.n_snapshot;
 	if (!rc)
-		rc = answer_find(s.pages, lib_catalog(s.lib), &ao, &s.a, &e);
+		rc = plan_is_irope(engine_plan(s.en)) ?
+			     answer_find_far(s.pages, lib_catalog(s.lib), s.enc, &ao, &s.a, &e) :
+			     answer_find(s.pages, lib_catalog(s.lib), &ao, &s.a, &e);
 	if (!rc && (c->g.json || c->g.jsonl))
 		find_json(&s);
 	for (size_t i = 0; !rc && !c->g.json && !c->g.jsonl && i < s.a.n_span; i++) {

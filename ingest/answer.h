@@ -108,5 +108,8 @@ void answer_release(struct answer *a);
 /* The spans alone, best first (`folio find`); same struct, no text. */
 int answer_find(struct pages *p, struct catalog *c, const struct answer_opts *o, struct answer *out,
 		struct err *e);
+/* The same for models whose far layers are NoPE: attention to all mounted pages, fused with full text. */
+int answer_find_far(struct pages *p, struct catalog *c, struct encoder *enc, const struct answer_opts *o,
+		    struct answer *out, struct err *e);
 
 #endif

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/size.h"
 #include "engine/far.h"
+#include "ingest/choose.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -363,5 +364,128 @@ int answer_far_look(struct run *r, struct err *e)
 	r->out->attended = far_stats(f->far).distinct;
 	r->out->reused = view_tokens(r->view);
 	far_reset_hits(f->far);
+	return rc;
+}
+
+/* ---- passages alone ---- */
+
+/* The question's tokens one after the other, and what each extent drew of them. */
+static int gather_shares(struct run *r, double *share, struct err *e)
+{
+	struct answer_far *f = r->far;
+	int rc = engine_seq(encoder_engine(r->enc), encoder_preamble(r->enc), &f->kv, e);
+
+	if (!rc)
+		rc = prompt_plain(r, e);
+	for (size_t i = 0; i < r->prompt.n && !rc; i++) {
+		const struct far_hit *hit;
+		size_t n;
+
+		rc = engine_feed(encoder_engine(r->enc), f->kv, &r->prompt.id[i], 1, NULL, false, far_source(f->far), e);
+		hit = far_hits(f->far, &n);
+		for (size_t k = 0; k < n; k++)
+			share[hit[k].extent] += (double)hit[k].weight;
+		far_reset_hits(f->far);
+	}
+	return rc;
+}
+
+struct ranked {
+	uint32_t extent;
+	double   score;
+};
+
+static int by_score(const void *a, const void *b)
+{
+	const struct ranked *x = a, *y = b;
+
+	if (x->score != y->score)
+		return x->score > y->score ? -1 : 1;
+	return x->extent < y->extent ? -1 : x->extent > y->extent;
+}
+
+/* Both signals against their best: an extent that is first in both scores 2. */
+static size_t fuse(struct run *r, const double *share, const struct chosen *text, size_t n_text,
+		   struct ranked *all)
+{
+	size_t n = 0;
+	double top_share = 0, top_text = 0;
+
+	for (size_t i = 0; i < view_count(r->view); i++)
+		top_share = MAX(top_share, share[i]);
+	for (size_t i = 0; i < n_text; i++)
+		top_text = MAX(top_text, text[i].score);
+	for (uint32_t i = 0; i < view_count(r->view); i++) {
+		double score = top_share > 0 ? share[i] / top_share : 0;
+
+		for (size_t k = 0; k < n_text; k++)
+			if (id_eq(&text[k].span.last, &view_get(r->view, i)->span)) {
+				score += top_text > 0 ? text[k].score / top_text : 0;
+				break;
+			}
+		if (score > 0)
+			all[n++] = (struct ranked){ i, score };
+	}
+	if (n)
+		qsort(all, n, sizeof(*all), by_score);
+	return n;
+}
+
+static int take_best(struct run *r, const struct ranked *all, size_t n, struct err *e)
+{
+	struct answer *a = r->out;
+	int rc = 0;
+
+	a->span = calloc(n + 1, sizeof(*a->span));
+	if (!a->span)
+		return err_nomem(e);
+	for (size_t i = 0; i < n && !rc; i++) {
+		const struct cat_mount *m = &r->far->mount[view_get(r->view, all[i].extent)->user];
+		struct answer_span *s = &a->span[a->n_span++];
+
+		rc = cat_span(r->c, m->span, &s->span, e);
+		s->score = all[i].score;
+		if (!rc)
+			rc = answer_locate(r->c, r->o->snapshot, r->o->n_snapshot, s, e);
+	}
+	return rc;
+}
+
+int answer_find_far(struct pages *p, struct catalog *c, struct encoder *enc, const struct answer_opts *o,
+		    struct answer *out, struct err *e)
+{
+	struct run r = { .p = p, .c = c, .enc = enc, .o = o, .out = out };
+	struct choose_query q = { .question = o->question, .n_question = o->n_question, .snapshot = o->snapshot,
+				  .n_snapshot = o->n_snapshot, .document = o->document,
+				  .n_document = o->n_document, .k = 4 * (o->n_span ? o->n_span : 4) };
+	struct ranked *all = NULL;
+	struct chosen *text = NULL;
+	double *share = NULL, start = clock_now();
+	size_t n_text = 0, n = 0;
+	int rc = answer_far_ready(&r, e);
+
+	if (!rc && !(r.far = calloc(1, sizeof(*r.far))))
+		rc = err_nomem(e);
+	if (!rc)
+		rc = mount(&r, e);
+	if (!rc && view_count(r.view)) {
+		share = calloc(view_count(r.view), sizeof(*share));
+		all = calloc(view_count(r.view), sizeof(*all));
+		rc = share && all ? open_far(&r, e) : err_nomem(e);
+		if (!rc)
+			rc = choose_spans(p, c, &q, &text, &n_text, e);
+		if (!rc)
+			rc = gather_shares(&r, share, e);
+		if (!rc)
+			n = fuse(&r, share, text, n_text, all);
+		if (!rc)
+			rc = take_best(&r, all, MIN(n, o->n_span ? o->n_span : 4), e);
+	}
+	answer_far_free(&r);
+	free(r.prompt.id);
+	free(share);
+	free(all);
+	free(text);
+	out->t_choose = clock_now() - start;
 	return rc;
 }

@@ -281,6 +281,28 @@ static void test_spans(struct pages *p, uint64_t attend)
 	answer_release(&a);
 }
 
+/* Full text says which of all files has the words, attention has its say. */
+static void test_find(struct pages *p)
+{
+	struct answer_opts o = question();
+	struct answer a, b;
+	struct err e;
+	int rc;
+
+	o.question = "file 9 line 8";
+	o.n_question = 13;
+	o.n_span = 5;
+	rc = answer_find_far(p, c, enc, &o, &a, &e);
+	ok(!rc && a.n_span == 5 && a.span[0].score >= a.span[4].score && a.span[4].score > 0 && a.text.len == 0 &&
+	   !strcmp(a.span[0].source, "src") && a.span[0].last >= a.span[0].first, "passages are ranked, without an answer");
+	rc = answer_find_far(p, c, enc, &o, &b, &e);
+	for (size_t i = 0; i < a.n_span; i++)
+		rc |= a.span[i].span.id != b.span[i].span.id;
+	ok(!rc, "the same every time");
+	answer_release(&a);
+	answer_release(&b);
+}
+
 static void test_damage(const char *want)
 {
 	struct answer_opts o = question();
@@ -351,6 +373,7 @@ int main(void)
 	test_exact(p, want, result.total);
 	test_spans(p, ATTEND_ALL);
 	test_spans(p, 100);
+	test_find(p);
 	test_laws(p);
 	pages_close(p);
 	test_damage(want);

@@ -3,7 +3,7 @@
 #
 # The text is what this machine has installed: sources, headers, scripts and documentation, in order of
 # path, as many bytes as TOKENS (default 10000000) take in MODEL's tokens.  100 of the files come a second
-# time with a line "NAME = 123456" planted in their middle; the questions are "NAME = ".  Everything is
+# time with a line "NAME = 123456" planted in their middle; the questions are "NAME =".  Everything is
 # written under DIR and stays there: the list, the library, the questions, and raw.csv with every figure.
 #
 # Prints what,tokens,variant,value,unit,note (tests/far_bench.c says what is inside each figure).
@@ -38,11 +38,11 @@ awk 'NR % 7 == 3' "$dir/list" | head -n 100 | {
   while read -r file; do
     i=$((i + 1))
     name=$(awk -v i=$i 'BEGIN { srand(i); split("amber basin cedar delta ember fjord grove heron inlet jetty", w, " ");
-      printf "%s_%s_%04d", w[int(rand() * 10) + 1], w[int(rand() * 10) + 1], int(rand() * 10000) }')
+      printf "%s_%s_%d", w[int(rand() * 10) + 1], w[int(rand() * 10) + 1], 100 + int(rand() * 900) }')
     value=$(awk -v i=$i 'BEGIN { srand(1000 + i); printf "%06d", 100000 + int(rand() * 900000) }')
     awk -v line="$name = $value" -v at="$(($(wc -l <"$file") / 2))" 'NR == at + 1 { print line } { print }' "$file" \
       >"$dir/needles/$i.txt"
-    printf '%s = \t%s\n' "$name" "$value" >>"$dir/questions.tsv"
+    printf '%s =\t %s\n' "$name" "$value" >>"$dir/questions.tsv"
   done
 }
 ls "$dir"/needles/*.txt >>"$dir/list"
