@@ -185,6 +185,11 @@ void asking_json(struct asking *s, const struct ask_opts *o)
 	for (size_t i = 0; i < a->n_unsupported; i++, text += strlen(text) + 1)
 		jw_str(&j, NULL, text);
 	jw_close(&j);
+	jw_open(&j, "absent_names", '[');
+	text = a->absent.data;
+	for (size_t i = 0; i < a->n_absent; i++, text += strlen(text) + 1)
+		jw_str(&j, NULL, text);
+	jw_close(&j);
 	jw_uint(&j, "attended_tokens", a->attended);
 	jw_uint(&j, "total_tokens", a->total);
 	jw_bool(&j, "total_estimated", a->total_estimated);

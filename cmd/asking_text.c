@@ -147,13 +147,29 @@ void asking_sources(struct asking *s, const struct ask_opts *o)
 		print_session(s);
 }
 
+static void print_absent(struct buf *b, const struct answer *a)
+{
+	const char *name = a->absent.data;
+
+	for (size_t i = 0; i < a->n_absent; i++, name += strlen(name) + 1) {
+		buf_adds(b, i ? ", '" : ": nothing there is called '");
+		term_text(b, name, strlen(name), false);
+		buf_addc(b, '\'');
+	}
+}
+
 void asking_not_found(struct asking *s)
 {
 	const struct answer *a = &s->a;
 	struct buf b = { 0 };
 
-	buf_addf(&b, "Not found in %llu file%s, %s%llu tokens.\n", (unsigned long long)a->n_file,
+	/* An answer was shown while it was written, and none of it stands. */
+	if (s->streams && a->n_unsupported)
+		buf_adds(&b, "\n\nNone of that stands in the passages. ");
+	buf_addf(&b, "Not found in %llu file%s, %s%llu tokens", (unsigned long long)a->n_file,
 		 a->n_file == 1 ? "" : "s", a->total_estimated ? "about " : "", (unsigned long long)a->total);
+	print_absent(&b, a);
+	buf_adds(&b, ".\n");
 	if (a->n_span)
 		buf_adds(&b, "Nearest passages:\n");
 	for (size_t i = 0; i < MIN(a->n_span, (size_t)NEAREST); i++) {

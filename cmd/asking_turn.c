@@ -123,7 +123,7 @@ static void fill(struct asking *s, const struct ask_opts *o, struct answer_opts 
 		.max_tokens = o->max_tokens, .temperature = o->temperature, .top_p = o->top_p, .min_p = o->min_p,
 		.repeat_penalty = o->repeat_penalty, .seed = (uint64_t)o->seed, .no_encode = o->no_encode,
 		.no_guess = o->no_guess, .law = (enum plan_law)o->law, .strict = o->strict,
-		.talk = s->talk, .ctx = s, .on_text = asking_on_text,
+		.anyway = o->anyway, .talk = s->talk, .ctx = s, .on_text = asking_on_text,
 		.on_cite = asking_on_cite, .on_encode = asking_on_encode,
 	};
 	rank_split(ao->question, ao->n_question, &terms);

@@ -32,6 +32,8 @@
 	.def = "0", .group = "The answer" }
 #define OPT_STRICT { "strict", 0, OPT_FLAG, AT(strict), NULL, .help = "leave out sentences without support", \
 	.group = "The answer" }
+#define OPT_ANYWAY { "anyway", 0, OPT_FLAG, AT(anyway), NULL, \
+	.help = "answer also where the question names nothing known, or no sentence has support", .group = "The answer" }
 #define OPT_NO_DRAFT { "no-draft", 0, OPT_FLAG, AT(no_guess), NULL, \
 	.help = "guess no tokens ahead: the same answer, slower where it repeats its sources", .group = "The answer" }
 #define OPTS_SAMPLING \
@@ -52,14 +54,14 @@ const struct opt ask_opts[] = {
 	OPT_SOURCE, OPT_ONLY,
 	{ "file", 'f', OPT_LIST, AT(file), "FILE", .help = "give the text of this file with the question",
 	  .group = "What is asked" },
-	OPT_ATTEND, OPT_LAW, OPT_NO_ENCODE, OPT_MAX, OPT_QUOTE, OPT_STRICT, OPT_NO_DRAFT, OPTS_SAMPLING,
+	OPT_ATTEND, OPT_LAW, OPT_NO_ENCODE, OPT_MAX, OPT_QUOTE, OPT_STRICT, OPT_ANYWAY, OPT_NO_DRAFT, OPTS_SAMPLING,
 	OPT_END
 };
 
 const struct opt chat_opts[] = {
 	{ "session", 's', OPT_STR, AT(session), "NAME", .help = "go on with this session, or begin it",
 	  .group = "The session" },
-	OPT_SOURCE, OPT_ONLY, OPT_ATTEND, OPT_LAW, OPT_NO_ENCODE, OPT_MAX, OPT_QUOTE, OPT_STRICT, OPT_NO_DRAFT, OPTS_SAMPLING,
+	OPT_SOURCE, OPT_ONLY, OPT_ATTEND, OPT_LAW, OPT_NO_ENCODE, OPT_MAX, OPT_QUOTE, OPT_STRICT, OPT_ANYWAY, OPT_NO_DRAFT, OPTS_SAMPLING,
 	OPT_END
 };
 

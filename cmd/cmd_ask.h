@@ -14,7 +14,7 @@ struct ask_opts {
 	int     law;			/* enum plan_law */
 	int64_t max_tokens, seed, quote;
 	double  temperature, top_p, min_p, repeat_penalty;
-	bool    no_encode, strict, no_keep, no_guess;
+	bool    no_encode, strict, no_keep, no_guess, anyway;
 };
 extern const struct opt ask_opts[], chat_opts[];
 

@@ -3,6 +3,7 @@
 #include "ingest/answer_impl.h"
 #include "base/clock.h"
 #include "base/stop.h"
+#include "ingest/absent.h"
 
 #include <stdlib.h>
 
@@ -33,15 +34,46 @@ static int open_chosen(struct run *r, struct err *e)
 	return rc ? rc : layout_open(r, e);
 }
 
+/* Does the question name what nothing in the library bears?  Then the nearest spans are all there is. */
+static int unknown_names(struct run *r, bool *known, struct err *e)
+{
+	const struct answer_opts *o = r->o;
+	struct buf absent = { 0 };
+	size_t n = 0;
+	int rc = o->anyway ? 0 : absent_find(r->c, o->question, o->n_question, o->context, o->n_context, o->snapshot, o->n_snapshot,
+			     &absent, &n, e);
+
+	*r->out = (struct answer){ 0 };
+	*known = n == 0;
+	if (!rc && n)
+		rc = answer_find(r->p, r->c, o, r->out, e);
+	r->out->absent = absent;
+	r->out->n_absent = n;
+	r->out->t_total = clock_now() - r->start;
+	return rc;
+}
+
+/* Nothing that was said is supported: that is no answer. */
+static void judge(struct answer *a)
+{
+	a->found = a->text.len > 0 && !(a->n_unsupported && !a->n_cite);
+	if (!a->found)
+		buf_clear(&a->text);
+}
+
 int answer_question(struct pages *p, struct catalog *c, struct encoder *enc, const struct answer_opts *o,
 		    struct answer *out, struct err *e)
 {
 	struct run r = { .p = p, .c = c, .enc = enc, .o = o, .out = out, .start = clock_now() };
 	struct sample_opts s = { .temperature = o->temperature, .top_p = o->top_p, .min_p = o->min_p,
 				 .repeat_penalty = o->repeat_penalty, .repeat_last = 128, .seed = o->seed };
-	bool far = plan_is_irope(engine_plan(encoder_engine(enc)));
+	bool far = plan_is_irope(engine_plan(encoder_engine(enc))), known;
 	double mark;
-	int rc = far ? answer_far_ready(&r, e) : answer_find(p, c, o, out, e);
+	int rc = unknown_names(&r, &known, e);
+
+	if (rc || !known)
+		return rc;
+	rc = far ? answer_far_ready(&r, e) : answer_find(p, c, o, out, e);
 
 	if (rc || (!far && !out->n_span))
 		return rc;
@@ -58,7 +90,10 @@ int answer_question(struct pages *p, struct catalog *c, struct encoder *enc, con
 		rc = decode_answer(&r, e);
 	if (rc && o->talk)
 		talk_drop(o->talk);
-	out->found = out->text.len > 0;
+	if (stop_requested() || o->anyway)
+		out->found = out->text.len > 0;
+	else
+		judge(out);
 	out->t_total = clock_now() - r.start;
 	if (!rc && stop_requested())
 		rc = err_set(e, ERR_INTR, "interrupted");
@@ -81,5 +116,6 @@ void answer_release(struct answer *a)
 	free(a->cite);
 	buf_release(&a->text);
 	buf_release(&a->unsupported);
+	buf_release(&a->absent);
 	*a = (struct answer){ 0 };
 }

@@ -10,6 +10,9 @@
  * [?].  A citation quotes the stored text, whose checksum was checked when its span was placed.  Marks
  * that the model writes itself are not ours and cannot be taken for them (cite_defuse).
  *
+ * NOT FOUND.  A question that names what no document bears (absent.h) is not put to the model; its spans are
+ * then the nearest ones.  And an answer of which no sentence is supported is none: it stays in `unsupported`.
+ *
  * That is for models whose far layers use RoPE (compose.h says why).  Where they are NoPE nothing is chosen
  * beforehand: every page of the documents asked is mounted (far.h), and the answer's spans are those that
  * drew attention.
@@ -47,7 +50,7 @@ struct citation {
 };
 
 struct answer {
-	struct buf text;		/* with [n] behind cited sentences */
+	struct buf text;		/* with [n] behind cited sentences; empty unless found */
 	bool       found;
 	bool       truncated;		/* max_tokens ended it */
 	bool       by_attention;	/* the model's attention chose what it rests on; else full text did */
@@ -59,6 +62,8 @@ struct answer {
 	size_t     n_cite;
 	struct buf unsupported;		/* sentences without support, each ended by NUL */
 	size_t     n_unsupported;
+	struct buf absent;		/* names of the question that no document bears, each ended by NUL */
+	size_t     n_absent;
 	uint64_t   attended, total, encoded;	/* tokens: of spans laid out, of all documents asked, encoded
 						 * for this question */
 	bool       total_estimated;	/* some document was not cut into tokens yet */
@@ -91,6 +96,7 @@ struct answer_opts {
 	size_t         n_also;
 	bool           no_encode;	/* ERR_MODEL rather than encode what has no pages */
 	bool           no_guess;	/* draft no tokens: the same answer, slower (guess.h) */
+	bool           anyway;		/* nothing decides that it was not found, see above */
 	bool           strict;		/* sentences without support are left out */
 	struct talk   *talk;		/* the session, or NULL: nothing is kept */
 	/* All may be NULL. */

@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "base/size.h"
 #include "engine/trace.h"
+#include "ingest/absent.h"
 #include "ingest/doc.h"
 
 #include <ctype.h>
@@ -184,7 +185,7 @@ static double weigh_lines(struct cite *c, const double *w, size_t n_w)
 	return top;
 }
 
-static size_t match_lines(struct cite *c, const struct words *words, double top)
+static size_t match_lines(struct cite *c, const struct words *words, double top, bool in_passages[MAX_WORDS])
 {
 	size_t found = 0;
 	double rarity[MAX_WORDS], sum = 0;
@@ -209,6 +210,7 @@ static size_t match_lines(struct cite *c, const struct words *words, double top)
 				in += has[at][k];
 			}
 		found += in > 0;
+		in_passages[k] = in > 0;
 		rarity[k] = in ? 1.0 / (1.0 + (double)in) : 0;
 		sum += rarity[k];
 	}
@@ -320,6 +322,42 @@ static bool in_context(const struct cite *c, const struct words *w)
 	return found;
 }
 
+/* A word that only a name is: with an underscore, a digit beside letters, or a capital inside. */
+static bool is_identifier(const char *w, size_t n)
+{
+	bool digit = false, letter = false, mark = false;
+
+	for (size_t i = 0; i < n; i++) {
+		digit |= isdigit((unsigned char)w[i]) != 0;
+		letter |= isalpha((unsigned char)w[i]) != 0;
+		mark |= w[i] == '_' || (i && isupper((unsigned char)w[i]) && islower((unsigned char)w[i - 1]));
+	}
+	return letter && (digit || mark);
+}
+
+/* Does the sentence name what stands neither in the passages nor in what was asked? */
+static bool invents(const struct cite *c, const struct words *words, const bool in_passages[MAX_WORDS])
+{
+	for (size_t i = 0; i < words->n; i++)
+		if (!in_passages[i] && is_identifier(words->w[i].s, words->w[i].n) &&
+		    !absent_bears(c->o->question, c->o->n_question, words->w[i].s, words->w[i].n) &&
+		    !(c->o->context && absent_bears(c->o->context, c->o->n_context, words->w[i].s, words->w[i].n)))
+			return true;
+	return false;
+}
+
+/* As a word it may be missing and still be a part of one. */
+static void look_again(const struct cite *c, const struct words *words, bool in_passages[MAX_WORDS])
+{
+	for (size_t k = 0; k < words->n; k++)
+		for (size_t i = 0; i < c->n && !in_passages[k]; i++) {
+			const struct placed *x = &c->placed[i];
+
+			in_passages[k] = x->n_line && absent_bears(x->text.data + x->line[0].start,
+				x->line[x->n_line - 1].end - x->line[0].start, words->w[k].s, words->w[k].n);
+		}
+}
+
 static int no_support(struct cite *c, struct answer *a, size_t from, size_t to, struct err *e)
 {
 	buf_add(&a->unsupported, a->text.data + from, to - from);
@@ -339,11 +377,13 @@ static int cite_sentence(struct cite *c, struct answer *a, struct trace *t, size
 	const double *w = trace_weights(t, &n_w);
 	double top, total = 0;
 	struct run_of_lines b;
+	bool known[MAX_WORDS] = { false };
 	int number = 0, rc;
 
 	split_words(a->text.data + from, to - from, &words);
 	top = weigh_lines(c, w, n_w);
-	found = match_lines(c, &words, top);
+	found = match_lines(c, &words, top, known);
+	look_again(c, &words, known);
 	for (size_t i = 0; i < n_w; i++)
 		total += w[i];
 	b = best_lines(c);
@@ -352,7 +392,7 @@ static int cite_sentence(struct cite *c, struct answer *a, struct trace *t, size
 		return 0;
 	if (!found && in_context(c, &words))
 		return 0;
-	if (!found || !b.x)
+	if (!found || !b.x || invents(c, &words, known))
 		return no_support(c, a, from, to, e);
 	rc = add_citation(c, a, &b, total, &number, e);
 	if (!rc)

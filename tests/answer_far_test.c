@@ -88,7 +88,7 @@ static struct answer_opts question(void)
 {
 	static const char Q[] = "value1000 = ";
 
-	return (struct answer_opts){ .question = Q, .n_question = sizeof(Q) - 1, .snapshot = &snapshot, .n_snapshot = 1,
+	return (struct answer_opts){ .question = Q, .n_question = sizeof(Q) - 1, .anyway = true, .snapshot = &snapshot, .n_snapshot = 1,
 				     .max_tokens = N_TEXT, .repeat_penalty = 1, .attend = ATTEND_ALL };
 }
 
@@ -248,7 +248,8 @@ static void test_exact(struct pages *p, const char *want, uint64_t total)
 	answer_release(&b);
 	o.attend = total / 4;
 	rc = answer_question(p, c, enc, &o, &b, &e);
-	ok(!rc && !b.exact && b.attended > 0 && b.attended < total && b.mass > 0 && b.mass < 1, "a budget selects: %d of %d tokens, %.3f of the attention", (int)b.attended, (int)total, b.mass);
+	ok(!rc && !b.exact && b.attended > 0 && b.attended < total && b.mass > 0 && b.mass < 1,
+	   "a budget selects: %d of %d tokens, %.3f of the attention", (int)b.attended, (int)total, b.mass);
 	answer_release(&a);
 	answer_release(&b);
 }
@@ -331,7 +332,8 @@ static void test_damage(const char *want)
 		free(path);
 	}
 	rc = answer_question(p, c, enc, &o, &a, &e);
-	ok(!rc && a.encoded > 0 && same_text(&a, want), "damaged pages are encoded again and the answer is the same (%d tokens)", (int)a.encoded);
+	ok(!rc && a.encoded > 0 && same_text(&a, want),
+	   "damaged pages are encoded again and the answer is the same (%d tokens)", (int)a.encoded);
 	answer_release(&a);
 	ok(!answer_question(p, c, enc, &o, &a, &e) && a.encoded == 0 && same_text(&a, want), "once");
 	answer_release(&a);

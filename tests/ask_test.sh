@@ -94,7 +94,14 @@ check "and says in how much it was not found" says "Not found in 3 files,"
 run "$FOLIO" ask --json --no-keep 'zzzzqqq'
 check "in JSON as well" json '.status == "not_found" and .text == ""'
 
-run "$FOLIO" ask --jsonl --max-tokens 20 -s events 'what says line 9 here'
+# What nothing is called is not asked of the model.
+run "$FOLIO" ask --no-keep 'which anchor does XCHAIN use?'
+check "a name that no file has is no question for the model: 1" is 1
+check "which is said" says "nothing there is called 'XCHAIN'"
+check "with the nearest passages" says "doc/ship.md:1-2"
+run "$FOLIO" ask --json --no-keep --max-tokens 4 'which anchor does Word7919 use?'
+check "a word of a file is known, in any case of letters" json '.absent_names == []'
+run "$FOLIO" ask --jsonl --anyway --max-tokens 20 -s events 'what says line 9 here'
 check "events begin with start and end with done" sh -c "
   [ \"\$(jq -r .event '$out' | sed -n '1p;\$p' | tr '\n' ' ')\" = 'start done ' ]"
 check "tokens put together are the answer" sh -c "
