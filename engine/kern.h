@@ -60,7 +60,9 @@ struct act {
 /* What goes with one block of 32 columns of ACT_TILE tokens. */
 struct act_scales {
 	float   d[ACT_TILE], s32[ACT_TILE], s16[2][ACT_TILE];	/* s over 32 and over 16 */
-	int32_t z32[ACT_TILE], z16[2][ACT_TILE];	/* -128 * sums of q: takes a bias of the weights out */
+	/* What takes a bias of the weights out: -128 * sum of q with VNNI; with AVX2 two 16-bit numbers,
+	 * minus the sums of the first and of the second two of each four columns. */
+	int32_t z32[ACT_TILE], z16[2][ACT_TILE];
 	float   d2[ACT_TILE];
 	int32_t z32_2[ACT_TILE], z16_2[2][ACT_TILE];	/* of q2 */
 	uint32_t fine;		/* some token has a second digit here */

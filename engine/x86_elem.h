@@ -68,6 +68,34 @@ static inline __m256i pack_codes(const __m256i i[4], int sum[2])
 		_mm256_packs_epi16(_mm256_packs_epi32(i[0], i[1]), _mm256_packs_epi32(i[2], i[3])), order);
 }
 
+/* What takes a bias of the weights out of 32 columns' sums and of either half's, in the unit that the
+ * tile of this set adds up in (act_scales.z). */
+struct unbias {
+	int32_t all, half[2];
+};
+
+static inline struct unbias unbias_of(__m256i q, const int sum[2])
+{
+#ifdef __AVX512VNNI__
+	(void)q;
+	return (struct unbias){ -128 * (sum[0] + sum[1]), { -128 * sum[0], -128 * sum[1] } };
+#else
+	__m256i s = _mm256_maddubs_epi16(_mm256_set1_epi8(1), q);
+	__m128i half[2];
+	struct unbias u;
+
+	(void)sum;
+	s = _mm256_add_epi16(s, _mm256_shuffle_epi32(s, 0x4e));
+	s = _mm256_sub_epi16(_mm256_setzero_si256(), _mm256_add_epi16(s, _mm256_shuffle_epi32(s, 0xb1)));
+	half[0] = _mm256_castsi256_si128(s);
+	half[1] = _mm256_extracti128_si256(s, 1);
+	u.all = _mm_cvtsi128_si32(_mm_add_epi16(half[0], half[1]));
+	u.half[0] = _mm_cvtsi128_si32(half[0]);
+	u.half[1] = _mm_cvtsi128_si32(half[1]);
+	return u;
+#endif
+}
+
 static inline __m256i clamp127(__m256i v)
 {
 	return _mm256_max_epi32(_mm256_min_epi32(v, _mm256_set1_epi32(127)), _mm256_set1_epi32(-127));
@@ -80,18 +108,19 @@ static inline void store_tile(const struct act *a, size_t t, size_t b, __m256i q
 	size_t n_block = a->n_col / ACT_BLOCK, at = t / ACT_TILE * n_block + b, i = t % ACT_TILE;
 	size_t row = t * n_block + b;
 	struct act_scales *s = a->tile_s + at;
+	struct unbias u = unbias_of(q, sum), u2 = unbias_of(q2, sum2);
 
 	_mm256_storeu_si256((__m256i *)(a->tile_q + (at * ACT_TILE + i) * ACT_BLOCK), q);
 	_mm256_storeu_si256((__m256i *)(a->tile_q2 + (at * ACT_TILE + i) * ACT_BLOCK), q2);
 	s->d[i] = a->d[row];
 	s->d2[i] = a->d2[row];
 	s->s32[i] = a->s[2 * row] + a->s[2 * row + 1];
-	s->z32[i] = -128 * (sum[0] + sum[1]);
-	s->z32_2[i] = -128 * (sum2[0] + sum2[1]);
+	s->z32[i] = u.all;
+	s->z32_2[i] = u2.all;
 	for (size_t half = 0; half < 2; half++) {
 		s->s16[half][i] = a->s[2 * row + half];
-		s->z16[half][i] = -128 * sum[half];
-		s->z16_2[half][i] = -128 * sum2[half];
+		s->z16[half][i] = u.half[half];
+		s->z16_2[half][i] = u2.half[half];
 	}
 	s->fine = (i ? s->fine : 0) | (a->d2[row] > 0);
 }

@@ -20,11 +20,6 @@
 #include "engine/x86_unpack.h"
 
 #define PANEL KERN_PANEL
-#ifdef __AVX512VNNI__
-#define BIAS_IS_MIN 0
-#else
-#define BIAS_IS_MIN 1
-#endif
 #define UNPACK_COLS 256		/* columns unpacked at a time: the largest block of any type */
 
 struct panel {
@@ -74,7 +69,18 @@ static inline char code_bias(struct code_form f)
 #ifdef __AVX512VNNI__
 	return f.has_min ? 0 : (char)128;
 #else
-	return f.has_min || f.limit > 32 ? 0 : (char)f.limit;
+	return f.has_min ? 0 : f.limit > 32 ? (char)128 : f.group == 16 ? 32 : 16;
+#endif
+}
+
+/* By how much the tile centres the codes of a type with minima: that much more of d is in the minimum. */
+static inline float code_centre(struct code_form f)
+{
+#ifdef __AVX512VNNI__
+	(void)f;
+	return 0;
+#else
+	return f.has_min && f.limit > 15 ? 16 : 0;
 #endif
 }
 
@@ -83,13 +89,14 @@ static void panel_fill(struct panel *p, const struct rows *w, size_t r0, size_t 
 {
 	struct code_form f = code_form(w->type);
 	size_t ng = n_col / f.group;
+	float centre = code_centre(f);
 	char bias = code_bias(f);
 	int8_t *row;
 	float *rd, *rm;
 
 	p->n_col = n_col;
 	p->group = f.group;
-	p->has_min = f.has_min || (bias && BIAS_IS_MIN);
+	p->has_min = f.has_min;
 	p->d = (float *)scratch;
 	p->m = p->d + PANEL * ng;
 	p->code = (int8_t *)(p->m + PANEL * ng);
@@ -114,9 +121,7 @@ static void panel_fill(struct panel *p, const struct rows *w, size_t r0, size_t 
 			for (size_t i = 0; i < PANEL; i++)
 				p->d[(g0 + g) * PANEL + i] = rd[i * 16 + g];
 			for (size_t i = 0; i < PANEL && f.has_min; i++)
-				p->m[(g0 + g) * PANEL + i] = rm[i * 16 + g];
-			for (size_t i = 0; i < PANEL && p->has_min && !f.has_min; i++)
-				p->m[(g0 + g) * PANEL + i] = -(float)bias * rd[i * 16 + g];
+				p->m[(g0 + g) * PANEL + i] = rm[i * 16 + g] + centre * rd[i * 16 + g];
 		}
 	}
 }

@@ -1,10 +1,18 @@
 /* engine/x86_many_avx2.h - the tile of x86_many.h with AVX2: 4 tokens by 16 rows, twice a panel
  *
- * u8 x s8 products go pairwise through 16 bits, the weights on the unsigned side: small codes let
- * several steps add up there before they are widened: code * 2 * 127 * steps must stay below 2^15, so 8
- * steps of 4 columns for codes up to 15, 4 up to 31, 2 up to 63.  What a bias added to symmetric codes
- * comes out again as a minimum, -bias * d.  8-bit codes are widened first and multiplied in 16 bits.
- * The running f32 sums live in memory: 16 registers hold 8 sums of 16 bits and what they need.
+ * u8 x s8 products go pairwise through 16 bits, the weights on the unsigned side, and a whole group
+ * of columns adds up there before it is widened:
+ *
+ *     codes of a type with minima, up to 15       16 products of at most 15 * 127 < 2^15
+ *     centred codes of 5 bits, groups of 32       16 products of at most 16 * 127
+ *     centred codes of 6 bits, groups of 16        8 products of at most 32 * 127
+ *
+ * Centred codes are stored with a bias; sums may then wrap on the way, for they start at -bias times
+ * the activations' own sums (act_scales.z, a pair of 16-bit sums here) and end where they belong.
+ * Codes of 8 bits are two digits, 16 * (high - 8) + low, each summed like a 4-bit code.
+ *
+ * 8 sums of 16 bits, 2 weights, 2 products: the running f32 sums live in memory, one load and one
+ * store each in some twenty vector instructions.
  */
 #ifndef ENGINE_X86_MANY_AVX2_H
 #define ENGINE_X86_MANY_AVX2_H
@@ -12,158 +20,182 @@
 #define TILE_TOKENS 4		/* a third of a tile of struct act */
 #define TILE_ROWS   16
 
-/* GCC 12 reorders the 16-bit additions and then spills; an empty asm pins each sum where it is. */
-#define PIN(v) __asm__ volatile("" : "+x"(v))
+typedef int32_t i32_any __attribute__((may_alias));
 
-static inline __m256i bcast4(const int8_t *p)
+/* a += products of w's bytes with the four bytes at q.  Written out because GCC 12, left to itself,
+ * reorders the sums and spills them: a third of the speed. */
+static inline __attribute__((always_inline))
+void step_avx2(__m256i a[2], __m256i w0, __m256i w1, const int8_t *q)
 {
-	int32_t v;
+	__m256i x, y;
 
-	memcpy(&v, p, 4);
-	return _mm256_set1_epi32(v);
+	__asm__("vpbroadcastd %4, %2\n\t"
+		"vpmaddubsw %2, %5, %3\n\t"
+		"vpmaddubsw %2, %6, %2\n\t"
+		"vpaddw %3, %0, %0\n\t"
+		"vpaddw %2, %1, %1"
+		: "+x"(a[0]), "+x"(a[1]), "=&x"(x), "=&x"(y)
+		: "m"(*(const i32_any *)q), "x"(w0), "x"(w1));
 }
 
-/* Sums of `steps` steps of 4 columns in 16 bits, widened and added to s. */
-static inline __attribute__((always_inline))
-void narrow_steps(const int8_t *code, const int8_t *q, size_t steps, __m256i s[TILE_TOKENS][2], bool first)
-{
-	const __m256i one = _mm256_set1_epi16(1);
-	__m256i t16[TILE_TOKENS][2];
+/* Which digit of the codes is multiplied. */
+enum digit { WHOLE, LOW, HIGH };
 
+static inline __m256i digit_of(__m256i w, enum digit which)
+{
+	const __m256i low = _mm256_set1_epi8(15);
+
+	if (which == WHOLE)
+		return w;
+	return _mm256_and_si256(which == LOW ? w : _mm256_srli_epi16(w, 4), low);
+}
+
+/* Sums of n4 steps of 4 columns in 16 bits, from -z << shift on, where z is given. */
+static inline __attribute__((always_inline))
+void sum16(const int8_t *code, const int8_t *q, size_t n4, const int32_t *z, int shift, enum digit which,
+	   __m256i a[TILE_TOKENS][2])
+{
+#pragma GCC unroll 4
+	for (size_t t = 0; t < TILE_TOKENS; t++)
+		a[t][0] = a[t][1] = z ? _mm256_slli_epi16(_mm256_set1_epi32(z[t]), shift)
+				      : _mm256_setzero_si256();
 #pragma GCC unroll 8
-	for (size_t k = 0; k < steps; k++) {
-		__m256i w0 = _mm256_loadu_si256((const __m256i *)(code + k * PANEL * 4));
-		__m256i w1 = _mm256_loadu_si256((const __m256i *)(code + k * PANEL * 4 + 32));
+	for (size_t k = 0; k < n4; k++) {
+		__m256i w0 = digit_of(_mm256_loadu_si256((const __m256i *)(code + k * PANEL * 4)), which);
+		__m256i w1 = digit_of(_mm256_loadu_si256((const __m256i *)(code + k * PANEL * 4 + 32)), which);
 
 #pragma GCC unroll 4
-		for (size_t t = 0; t < TILE_TOKENS; t++) {
-			__m256i x = bcast4(q + t * ACT_BLOCK + 4 * k);
-			__m256i a = _mm256_maddubs_epi16(w0, x), b = _mm256_maddubs_epi16(w1, x);
-
-			t16[t][0] = k ? _mm256_add_epi16(t16[t][0], a) : a;
-			t16[t][1] = k ? _mm256_add_epi16(t16[t][1], b) : b;
-			PIN(t16[t][0]);
-			PIN(t16[t][1]);
-		}
+		for (size_t t = 0; t < TILE_TOKENS; t++)
+			step_avx2(a[t], w0, w1, q + t * ACT_BLOCK + 4 * k);
 	}
-#pragma GCC unroll 4
-	for (size_t t = 0; t < TILE_TOKENS; t++)
-#pragma GCC unroll 2
-		for (size_t c = 0; c < 2; c++) {
-			__m256i w = _mm256_madd_epi16(t16[t][c], one);
-
-			s[t][c] = first ? w : _mm256_add_epi32(s[t][c], w);
-		}
 }
 
-/* 8-bit codes: 4 columns of 8 rows become two vectors of 16-bit pairs. */
+/* out += sums * d * ad, and m * sum where there are minima. */
 static inline __attribute__((always_inline))
-void wide_group(const int8_t *code, const int8_t *q, size_t n4, __m256i s[TILE_TOKENS][2])
+void add_scaled(const __m256i s[TILE_TOKENS][2], const float *d, const float *ad, const float *m, const float *sum,
+		float *out)
 {
-#pragma GCC unroll 4
-	for (size_t t = 0; t < TILE_TOKENS; t++)
-		s[t][0] = s[t][1] = _mm256_setzero_si256();
-#pragma GCC unroll 2
-	for (size_t c = 0; c < 2; c++)
-		for (size_t k = 0; k < n4; k++) {
-			__m256i w = _mm256_loadu_si256((const __m256i *)(code + k * PANEL * 4 + 32 * c));
-			/* even and odd pairs of each row's four columns, sign-extended */
-			__m256i even = _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8);
-			__m256i odd = _mm256_srai_epi16(w, 8);
+	__m256 d0 = _mm256_loadu_ps(d), d1 = _mm256_loadu_ps(d + 8);
 
-#pragma GCC unroll 4
-			for (size_t t = 0; t < TILE_TOKENS; t++) {
-				__m256i x = bcast4(q + t * ACT_BLOCK + 4 * k);
-				__m256i xe = _mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8);
-				__m256i xo = _mm256_srai_epi16(x, 8);
-
-				s[t][c] = _mm256_add_epi32(s[t][c], _mm256_add_epi32(
-					_mm256_madd_epi16(even, xe), _mm256_madd_epi16(odd, xo)));
-			}
-		}
-}
-
-/* One group of columns, one digit of the activations: exact sums, then out += sum * d * act.d. */
-static inline __attribute__((always_inline))
-void group_avx2(const struct panel *p, size_t g, size_t c0, size_t group, size_t steps, const int8_t *q,
-		const float *ad, float *out)
-{
-	const int8_t *code = p->code + g * group * PANEL + c0 * 4;
-	__m256i s[TILE_TOKENS][2] = { { _mm256_setzero_si256() } };
-
-	if (steps)
-#pragma GCC unroll 4
-		for (size_t k = 0; k < group / 4; k += steps)
-			narrow_steps(code + k * PANEL * 4, q + 4 * k, steps, s, k == 0);
-	else
-		wide_group(code, q, group / 4, s);
+	__asm__ volatile("" : "+r"(out), "+r"(ad) : : "memory");
 #pragma GCC unroll 4
 	for (size_t t = 0; t < TILE_TOKENS; t++) {
-		__m256 x = _mm256_set1_ps(ad[t]);
+		__m256 x = _mm256_broadcast_ss(ad + t), y0 = _mm256_loadu_ps(out + t * TILE_ROWS);
+		__m256 y1 = _mm256_loadu_ps(out + t * TILE_ROWS + 8);
 
-#pragma GCC unroll 2
-		for (size_t c = 0; c < 2; c++) {
-			float *o = out + t * TILE_ROWS + 8 * c;
-			__m256 d = _mm256_mul_ps(_mm256_loadu_ps(p->d + g * PANEL + c0 + 8 * c), x);
-
-			_mm256_storeu_ps(o, _mm256_fmadd_ps(_mm256_cvtepi32_ps(s[t][c]), d, _mm256_loadu_ps(o)));
+		y0 = _mm256_fmadd_ps(_mm256_cvtepi32_ps(s[t][0]), _mm256_mul_ps(d0, x), y0);
+		y1 = _mm256_fmadd_ps(_mm256_cvtepi32_ps(s[t][1]), _mm256_mul_ps(d1, x), y1);
+		if (m) {
+			x = _mm256_broadcast_ss(sum + t);
+			y0 = _mm256_fmadd_ps(_mm256_loadu_ps(m), x, y0);
+			y1 = _mm256_fmadd_ps(_mm256_loadu_ps(m + 8), x, y1);
 		}
+		_mm256_storeu_ps(out + t * TILE_ROWS, y0);
+		_mm256_storeu_ps(out + t * TILE_ROWS + 8, y1);
 	}
+}
+
+/* How a type's codes are summed: columns a group, z's shift or -1: not centred. */
+struct tile_form {
+	size_t group;
+	int    shift;
+	bool   two_digits;
+};
+
+/* One group of columns, one digit of the activations. */
+static inline __attribute__((always_inline))
+void group_avx2(const struct panel *p, size_t g, size_t c0, struct tile_form f, const int8_t *q, const int32_t *z,
+		const float *ad, const float *sum, float *out)
+{
+	const int8_t *code = p->code + g * f.group * PANEL + c0 * 4;
+	const __m256i one = _mm256_set1_epi16(1), sixteen = _mm256_set1_epi16(16);
+	const float *m = sum ? p->m + g * PANEL + c0 : NULL;
+	__m256i a[TILE_TOKENS][2], s[TILE_TOKENS][2];
+
+	/* Else the compiler makes a pointer of every constant offset, and keeps them all on the stack. */
+	__asm__("" : "+r"(code), "+r"(q));
+	sum16(code, q, f.group / 4, f.shift < 0 || f.two_digits ? NULL : z, f.shift, f.two_digits ? LOW : WHOLE, a);
+#pragma GCC unroll 4
+	for (size_t t = 0; t < TILE_TOKENS; t++)
+#pragma GCC unroll 2
+		for (size_t c = 0; c < 2; c++)
+			s[t][c] = _mm256_madd_epi16(a[t][c], one);
+	if (f.two_digits) {
+		sum16(code, q, f.group / 4, z, f.shift, HIGH, a);
+#pragma GCC unroll 4
+		for (size_t t = 0; t < TILE_TOKENS; t++)
+#pragma GCC unroll 2
+			for (size_t c = 0; c < 2; c++)
+				s[t][c] = _mm256_add_epi32(s[t][c], _mm256_madd_epi16(a[t][c], sixteen));
+	}
+	add_scaled(s, p->d + g * PANEL + c0, ad, m, sum, out);
 }
 
 /* Tokens [i0, i0 + 4) of a tile. */
 static inline __attribute__((always_inline))
-void tile_avx2(const struct panel *p, const struct act *a, size_t tile, size_t i0, size_t c0, size_t group,
-	       size_t steps, float *out)
+void tile_avx2(const struct panel *p, const struct act *a, size_t tile, size_t i0, size_t c0, struct tile_form f,
+	       bool has_min, float *out)
 {
-	size_t n32 = a->n_col / 32;
+	size_t n32 = a->n_col / 32, per = 32 / f.group;
+	const struct act_scales *s = a->tile_s + tile * n32;
+	size_t at = (tile * n32 * ACT_TILE + i0) * ACT_BLOCK;
+	const int8_t *q = a->tile_q + at, *q2 = a->tile_q2 + at;
 
+	/* Not to be kept in registers, there are none: the compiler would only move them about. */
+	__asm__("" : "+r"(out));
 	for (size_t i = 0; i < TILE_TOKENS * TILE_ROWS; i += 8)
 		_mm256_storeu_ps(out + i, _mm256_setzero_ps());
-	for (size_t g = 0; g < a->n_col / group; g++) {
-		size_t at = tile * n32 + g * group / 32, half = group == 32 ? 0 : g % 2;
-		size_t off = (at * ACT_TILE + i0) * ACT_BLOCK + 16 * half;
-		const struct act_scales *s = a->tile_s + at;
-		const float *sum = (group == 32 ? s->s32 : s->s16[half]) + i0;
+	for (size_t b = 0; b < n32; b++, s++, q += ACT_TILE * ACT_BLOCK, q2 += ACT_TILE * ACT_BLOCK) {
+		bool fine = s->fine && !_mm_testz_si128(_mm_set1_epi32(-1),
+							_mm_loadu_si128((const __m128i *)(s->d2 + i0)));
 
-		group_avx2(p, g, c0, group, steps, a->tile_q + off, s->d + i0, out);
-		if (s->fine)
-			group_avx2(p, g, c0, group, steps, a->tile_q2 + off, s->d2 + i0, out);
-		if (!p->has_min)
-			continue;
-#pragma GCC unroll 4
-		for (size_t t = 0; t < TILE_TOKENS; t++)
 #pragma GCC unroll 2
-			for (size_t c = 0; c < 2; c++) {
-				float *o = out + t * TILE_ROWS + 8 * c;
+		for (size_t h = 0; h < per; h++) {
+			const float *sum = (per == 1 ? s->s32 : s->s16[h]) + i0;
+			const int32_t *z = (per == 1 ? s->z32 : s->z16[h]) + i0;
+			const int32_t *z2 = (per == 1 ? s->z32_2 : s->z16_2[h]) + i0;
 
-				_mm256_storeu_ps(o, _mm256_fmadd_ps(_mm256_loadu_ps(p->m + g * PANEL + c0 + 8 * c),
-								   _mm256_set1_ps(sum[t]), _mm256_loadu_ps(o)));
-			}
+			group_avx2(p, b * per + h, c0, f, q + 16 * h, z, s->d + i0, has_min ? sum : NULL, out);
+			if (fine)
+				group_avx2(p, b * per + h, c0, f, q2 + 16 * h, z2, s->d2 + i0, NULL, out);
+		}
 	}
+}
+
+/* The first n of a token's rows.  (memcpy of a length the compiler does not know is `rep movs` here.) */
+static inline void keep_rows(float *y, const float *out, size_t n)
+{
+	if (n >= TILE_ROWS) {
+		_mm256_storeu_ps(y, _mm256_load_ps(out));
+		_mm256_storeu_ps(y + 8, _mm256_load_ps(out + 8));
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		y[i] = out[i];
 }
 
 /* Tokens [first, last) of a tile against the panel, into y (of the first one). */
 static void tile_run(const struct panel *p, const struct act *a, size_t tile, size_t first, size_t last, float *y,
 		     size_t ldy, size_t n, int limit)
 {
-	float out[TILE_TOKENS * TILE_ROWS];
+	float out[TILE_TOKENS * TILE_ROWS] __attribute__((aligned(32)));
 
 	for (size_t i0 = first / TILE_TOKENS * TILE_TOKENS; i0 < last; i0 += TILE_TOKENS)
 		for (size_t c = 0; c < PANEL && c < n; c += TILE_ROWS) {
-			if (p->group == 32 && limit <= 15)
-				tile_avx2(p, a, tile, i0, c, 32, 8, out);
-			else if (p->group == 32 && limit <= 32)
-				tile_avx2(p, a, tile, i0, c, 32, 4, out);
-			else if (p->group == 32)
-				tile_avx2(p, a, tile, i0, c, 32, 0, out);
-			else if (limit <= 15)
-				tile_avx2(p, a, tile, i0, c, 16, 4, out);
+			if (limit > 32)
+				tile_avx2(p, a, tile, i0, c, (struct tile_form){ 32, 3, true }, false, out);
+			else if (p->group == 16 && p->has_min)
+				tile_avx2(p, a, tile, i0, c, (struct tile_form){ 16, -1, false }, true, out);
+			else if (p->group == 16)
+				tile_avx2(p, a, tile, i0, c, (struct tile_form){ 16, 5, false }, false, out);
+			else if (limit <= 15 && p->has_min)
+				tile_avx2(p, a, tile, i0, c, (struct tile_form){ 32, -1, false }, true, out);
+			else if (p->has_min)
+				tile_avx2(p, a, tile, i0, c, (struct tile_form){ 32, 4, false }, true, out);
 			else
-				tile_avx2(p, a, tile, i0, c, 16, 2, out);
+				tile_avx2(p, a, tile, i0, c, (struct tile_form){ 32, 4, false }, false, out);
 			for (size_t t = MAX(i0, first); t < MIN(i0 + TILE_TOKENS, last); t++)
-				memcpy(y + (t - first) * ldy + c, out + (t - i0) * TILE_ROWS,
-				       MIN((size_t)TILE_ROWS, n - c) * sizeof(float));
+				keep_rows(y + (t - first) * ldy + c, out + (t - i0) * TILE_ROWS, n - c);
 		}
 }
 
