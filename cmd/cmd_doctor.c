@@ -8,6 +8,7 @@
 
 #include "base/cpu.h"
 #include "base/size.h"
+#include "engine/kern.h"
 
 #include <archive.h>
 #include <cmark-gfm.h>
@@ -90,6 +91,23 @@ static void end_section(struct report *r)
 		buf_addc(r->out, '\n');
 }
 
+/* The kernel sets this processor can run, and the one that this command line would use. */
+static void kernels(struct report *r)
+{
+	const struct kern *use = kern_choose(ctx_kernels(r->c));
+	struct buf b = { 0 };
+
+	for (int i = 0; kern_at(i); i++)
+		buf_addf(&b, "%s%s", i ? ", " : "", kern_at(i)->name);
+	if (use)
+		buf_addf(&b, "; %s is used", use->name);
+	else
+		buf_addf(&b, "; %s is asked for and not possible", ctx_kernels(r->c));
+	say(r, use ? FINE : BROKEN, "kernels", b.data ? b.data : "",
+	    use ? NULL : "take another set with --kernels, FOLIO_KERNELS or core.kernels");
+	buf_release(&b);
+}
+
 static void processor(struct report *r)
 {
 	const struct cpu *cpu = cpu_get();
@@ -110,6 +128,7 @@ static void processor(struct report *r)
 	else if (b.data[b.len - 1] == ' ')
 		b.data[--b.len] = '\0';
 	say(r, FINE, "features", b.data ? b.data : "", NULL);
+	kernels(r);
 	if (!sysinfo(&si)) {
 		buf_clear(&b);
 		buf_addf(&b, "%s, %s free without the page cache",

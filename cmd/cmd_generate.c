@@ -40,7 +40,7 @@ const struct opt generate_opts[] = {
 int cmd_open_model(struct ctx *c, const char *library_model, struct engine **en, struct tok **tok, struct err *e)
 {
 	struct engine_opts o = { .n_thread = ctx_threads(c),
-				 .kernels = c->g.kernels == KERNELS_REF ? "ref" : "auto" };
+				 .kernels = ctx_kernels(c) };
 	char *path;
 	int rc = model_find(c, library_model, &path, e);
 

@@ -282,12 +282,13 @@ static void print_text(const struct check *k)
 
 static int run(struct check *k, const struct model_check_opts *o, struct err *e)
 {
-	const struct kern *fast = kern_choose(o->set ? o->set : k->c->g.kernels == KERNELS_REF ? "ref" : "auto");
+	const char *set = o->set ? o->set : ctx_kernels(k->c);
+	const struct kern *fast = kern_choose(set);
 	struct model *model;
 	int rc;
 
 	if (!fast) {
-		err_set(e, ERR_INVALID, "kernel set '%s' is not possible on this processor", o->set);
+		err_set(e, ERR_INVALID, "kernel set '%s' is not possible on this processor", set);
 		return err_hint(e, ERR_INVALID, "'folio doctor' lists those that are");
 	}
 	k->fast = fast->name;

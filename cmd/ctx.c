@@ -126,6 +126,13 @@ int ctx_threads(const struct ctx *c)
 	return cpu_get()->n_core;
 }
 
+const char *ctx_kernels(const struct ctx *c)
+{
+	static const char *const word[] = { "auto", "ref", "avx2", "avx512" };
+
+	return word[c->g.kernels];
+}
+
 bool confirm(struct ctx *c, const char *question)
 {
 	char line[16];

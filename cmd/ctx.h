@@ -14,7 +14,8 @@
 
 struct settings;
 
-enum kernels_choice { KERNELS_AUTO, KERNELS_REF };
+/* In the order of the words of --kernels. */
+enum kernels_choice { KERNELS_AUTO, KERNELS_REF, KERNELS_AVX2, KERNELS_AVX512 };
 enum progress_choice { PROGRESS_AUTO, PROGRESS_PLAIN, PROGRESS_JSON, PROGRESS_NONE };
 
 /* The global options, in every command's table. */
@@ -65,6 +66,8 @@ void detail(struct ctx *c, const char *fmt, ...) __attribute__((format(printf, 2
 
 /* Threads to use: -j, else the cores this process may run on. */
 int ctx_threads(const struct ctx *c);
+/* The word given to --kernels. */
+const char *ctx_kernels(const struct ctx *c);
 
 /* Ask a yes/no question.  -y answers yes; without a terminal on stdin, or with -q, the answer is no
  * and the caller says which option to give. */

@@ -30,6 +30,10 @@ run "$FOLIO" doctor --jsn
 check "a mistyped option gets did you mean" complains "did you mean '--json'?"
 run "$FOLIO" doctor -Z
 check "an unknown letter is named" complains "unknown option '-Z'"
+run "$FOLIO" --kernels ref doctor
+check "doctor says which kernels are used" says "ref is used"
+run "$FOLIO" --kernels avx3 doctor
+check "an unknown kernel set is refused" is 2
 run "$FOLIO" -j x doctor
 check "a number that is none is refused with the option" complains "-j wants a whole number, not 'x'"
 run "$FOLIO" --color=mauve doctor
