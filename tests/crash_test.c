@@ -2,7 +2,8 @@
  * not; each time the library is opened again, verified byte by byte, and compared with what was
  * committed.
  *
- * The work is a list of steps, each one commit; what a step does follows from its number alone. The
+ * The work is a list of steps, each one commit; what a step does follows from its number alone; pages
+ * come with sketches and index parts, and in the end the index is made anew for another list. The
  * child tells through a pipe which commits returned.  The library must then hold exactly the steps
  * that were told, or one more: the one whose commit was under way.
  *
@@ -16,6 +17,7 @@
 
 #include "base/clock.h"
 #include "cache/care.h"
+#include "cache/derive.h"
 #include "cache/extent.h"
 #include "cache/search.h"
 #include "cache/session.h"
@@ -84,7 +86,26 @@ struct work {
 	struct kv_store *store;
 	struct kv_writer *writer;
 	int64_t engine;
+	struct derive want;
 };
+
+static const struct spanidx_pair pair[] = { { 1, 0 }, { 0, 0 } };
+
+/* From now on pages have sketches, and the keys of these pairs are indexed. */
+static int want_summaries(struct work *w, uint32_t n_pair)
+{
+	int rc = cat_begin(w->c, &e);
+
+	if (!rc)
+		rc = derive_set_sketches(w->c, w->engine, true, &e);
+	if (!rc)
+		rc = derive_set_pairs(w->c, w->engine, pair, n_pair, &e);
+	if (!rc)
+		rc = cat_commit(w->c, &e);
+	cat_rollback(w->c);
+	derive_release(&w->want);
+	return rc ? rc : derive_get(w->c, w->engine, &w->want, &e);
+}
 
 static int new_number(void *ctx, uint32_t *number, struct err *err)
 {
@@ -94,7 +115,7 @@ static int new_number(void *ctx, uint32_t *number, struct err *err)
 }
 
 static int put_step(struct work *w, int step, const struct cat_blob *blob, const struct kv_ref *ref,
-		    struct extent_build *pages)
+		    const struct part_ref *part, struct extent_build *pages)
 {
 	struct cat_extent x = {.engine = w->engine,
 			       .ref = *ref,
@@ -127,6 +148,8 @@ static int put_step(struct work *w, int step, const struct cat_blob *blob, const
 	if (!rc)
 		rc = cat_put_extent(w->c, &x, &xid, NULL, &e);
 	if (!rc)
+		rc = cat_put_part(w->c, xid, &w->want.profile, part, &e);
+	if (!rc)
 		rc = cat_set(w->c, 0, "step", &step, sizeof(step), &e);
 	return rc;
 }
@@ -138,6 +161,8 @@ static int do_text(struct work *w, int step)
 	struct cat_blob *blob = NULL;
 	struct buf text = { 0 };
 	struct kv_ref ref;
+	struct part_ref part;
+	struct derived d = { 0 };
 	const void *image;
 	size_t n;
 	int rc;
@@ -148,14 +173,19 @@ static int do_text(struct work *w, int step)
 		rc = ERR_NOMEM;
 	if (!rc) {
 		image = extent_build_image(pages, &n);
-		rc = kv_writer_add(w->writer, image, n, NULL, 0, &ref, &e);
+		rc = derive_make(&w->want, image, n, &d, &e);
 	}
+	if (!rc)
+		rc = kv_writer_add(w->writer, image, n, d.sketch, d.sketch_n, &ref, &e);
+	if (!rc)
+		rc = kv_writer_add_part(w->writer, d.part, d.part_n, &part, &e);
+	derive_drop(&d);
 	if (!rc)
 		rc = kv_writer_sync(w->writer, &e);
 	if (!rc)
 		rc = cat_begin(w->c, &e);
 	if (!rc)
-		rc = put_step(w, step, blob, &ref, pages);
+		rc = put_step(w, step, blob, &ref, &part, pages);
 	if (!rc)
 		rc = cat_commit(w->c, &e);
 	cat_blob_free(blob);
@@ -280,6 +310,8 @@ static int work(const char *dir, int last)
 		rc = cat_commit(w.c, &e);
 	if (!rc)
 		rc = steps_held(w.c, &held);
+	if (!rc && held < N_STEP)
+		rc = want_summaries(&w, 2);
 	if (!rc)
 		rc = kv_store_open(&w.store, lib_segments(w.lib), &e);
 	if (!rc)
@@ -291,7 +323,13 @@ static int work(const char *dir, int last)
 		if (!rc && !is_fill(step))
 			tell(step);
 	}
+	/* Another list: all parts are made again, beside what is there. */
+	if (!rc && last == N_STEP)
+		rc = want_summaries(&w, 1);
+	if (!rc && last == N_STEP)
+		rc = derive_fill(w.lib, w.store, w.engine, NULL, NULL, NULL, NULL, &e);
 	cat_rollback(w.c);
+	derive_release(&w.want);
 	kv_writer_free(w.writer);
 	kv_store_close(w.store);
 	lib_close(w.lib);
@@ -416,6 +454,25 @@ static int look(const char *dir, int at_least)
 	return held;
 }
 
+/* Has every extent a part for the newest list? */
+static bool is_indexed(const char *dir)
+{
+	struct id profile = derive_profile(pair, 1);
+	struct cat_mount *m;
+	struct library *lib;
+	size_t n, n_part = 0;
+
+	if (lib_open(&lib, dir, 0, &e))
+		return false;
+	if (!cat_mounts(lib_catalog(lib), 1, CAT_ISOLATED, NULL, 0, NULL, 0, &profile, &m, &n, NULL, &e)) {
+		for (size_t i = 0; i < n; i++)
+			n_part += m[i].part.number != 0;
+		free(m);
+	}
+	lib_close(lib);
+	return n_part && n_part == n;
+}
+
 /* A fill keeps no number of its own: the step before or after it may be what is seen. */
 static bool agrees(int held, int acked)
 {
@@ -447,9 +504,11 @@ static struct outcome one(const char *dir, enum fault_mode mode, long at, int wh
 		close(fd[0]);
 		close(rfd[0]);
 		told = fd[1];
-		fault_arm(mode, mode == FAULT_ALLOC ? -1 : at, when, error, power, seed);
+		fault_arm(mode, mode >= FAULT_ALLOC ? -1 : at, when, error, power, seed);
 		if (mode == FAULT_ALLOC)
 			fault.alloc_at = at;
+		if (mode == FAULT_MAP)
+			fault.map_at = at;
 		result.code = work(dir, last);
 		result.hit = fault.hit;
 		fault.armed = false;
@@ -528,6 +587,24 @@ static void allocations(long n_try)
 	   " bad",
 	   n, total, stopped, bad);
 }
+
+/* So does room for mappings: segments, and SQLite's shared memory. */
+static void mappings(void)
+{
+	long n = 0, bad = 0, stopped = 0;
+	const char *dir = temp_path("map");
+
+	for (;; n++) {
+		struct outcome o = one(dir, FAULT_MAP, n + 1, 0, 0, false, 1, N_STEP, 0);
+
+		bad += !o.good;
+		stopped += o.code != 0;
+		temp_clear(dir);
+		if (!o.hit)
+			break;
+	}
+	ok(!bad && n > 1 && stopped, "each of %ld mappings fails: %ld end in an error, %ld bad", n, stopped, bad);
+}
 #endif
 
 static void random_kills(long n)
@@ -570,6 +647,7 @@ int main(int argc, char **argv)
 	o = one(temp_path("plain"), FAULT_NONE, 0, 0, 0, false, 1, N_STEP, 0);
 	ok(o.good && !o.code && look(temp_path("plain"), N_STEP) == N_STEP,
 	   "nothing happens: all steps are there");
+	ok(is_indexed(temp_path("plain")), "and the index was made anew for the other list");
 	sweep("killed before a call", FAULT_KILL, 0, false, 0, stride);
 	sweep("killed halfway through a write", FAULT_KILL, 0, false, 1, stride + (stride > 1));
 	sweep("power lost before a call", FAULT_KILL, 0, true, 0, stride);
@@ -579,6 +657,7 @@ int main(int argc, char **argv)
 	sweep("a write fails halfway with ENOSPC", FAULT_FAIL, ENOSPC, false, 1, stride);
 #ifndef FAULT_NO_ALLOC
 	allocations(stride > 1 ? 40 : 2000);
+	mappings();
 #endif
 	random_kills(n);
 	return done();

@@ -6,6 +6,7 @@
  *   FAULT_KILL   the process ends there: before the call, after half of a write, or after the call
  *   FAULT_FAIL   the call fails with fault.error and does nothing; for a write, after half of it
  *   FAULT_ALLOC  (not these calls:) the allocation fault.alloc_at gives NULL
+ *   FAULT_MAP    (nor these:) the mapping fault.map_at fails
  *
  * POWER.  A process that is killed loses nothing of what it wrote: the kernel still has it.  With
  * fault.power every write also keeps what stood there before, until its file is synced; when the
@@ -31,7 +32,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum fault_mode { FAULT_NONE, FAULT_KILL, FAULT_FAIL, FAULT_ALLOC };
+enum fault_mode { FAULT_NONE, FAULT_KILL, FAULT_FAIL, FAULT_ALLOC, FAULT_MAP };
 
 static struct {
 	enum fault_mode mode;
@@ -43,6 +44,7 @@ static struct {
 	long     n;			/* calls seen */
 	bool     hit;
 	long     alloc_at, alloc_n;	/* the allocation that fails, and how many there were */
+	long     map_at, map_n;		/* the mapping, likewise */
 } fault;
 
 struct fault_undo {
@@ -209,6 +211,29 @@ void *realloc(void *p, size_t n)
 {
 	return fault_no_memory() ? NULL : __libc_realloc(p, n);
 }
+
+static void *fault_mmap(void *p, size_t n, int prot, int flags, int fd, off_t off)
+{
+	if (fault.armed && fault.map_at &&
+	    __atomic_add_fetch(&fault.map_n, 1, 0) == fault.map_at) {
+		fault.hit = true;
+		errno = ENOMEM;
+		return MAP_FAILED;
+	}
+	return (void *)syscall(SYS_mmap, p, n, prot, flags, fd, off);
+}
+
+void *mmap(void *p, size_t n, int prot, int flags, int fd, off_t off)
+{
+	return fault_mmap(p, n, prot, flags, fd, off);
+}
+
+#ifndef mmap64
+void *mmap64(void *p, size_t n, int prot, int flags, int fd, off64_t off)
+{
+	return fault_mmap(p, n, prot, flags, fd, off);
+}
+#endif
 #endif
 
 /* ---- libc, seen from here -------------------------------------------------------------------- */
@@ -411,6 +436,7 @@ __attribute__((unused)) static void fault_arm(enum fault_mode mode, long at, int
 	fault.seed = seed;
 	fault.n = 0;
 	fault.alloc_at = fault.alloc_n = 0;
+	fault.map_at = fault.map_n = 0;
 	fault.hit = false;
 	fault.armed = true;
 }

@@ -1,7 +1,8 @@
 /* Rot: bytes of a small library are flipped one by one, files are cut short.  What verify does not
  * find must change nothing; after repair the library is whole and what could be kept was kept.
  *
- * flip_test [STRIDE [START]]: every STRIDE-th byte of every file (default: some 1,500 in all). */
+ * flip_test [STRIDE [START]]: every STRIDE-th byte of every file from START on (default: some 700 in
+ * all); make check-flip flips every one.  Every file is also cut at every multiple of 4096. */
 #include "config.h"
 
 #include <dirent.h>
@@ -46,12 +47,13 @@ static int make(const char *dir)
 
 static bool verbose;
 
+/* The first damage is enough to know. */
 static int say_damage(void *ctx, const struct care_damage *d)
 {
 	(void)ctx;
 	if (verbose)
 		printf("# %s %s: %s\n", d->kind, d->path, d->what);
-	return 0;
+	return verbose ? 0 : ERR_INTR;
 }
 
 static uint64_t n_found(const char *dir)
@@ -165,7 +167,8 @@ static void flips(const char *dir, const struct buf *want, off_t stride, off_t s
 	struct tally t = { 0 };
 	double t0 = clock_now();
 
-	one_file(dir, "catalog.sqlite", want, start, stride * 4, &t);
+	/* All of it is under sums: a quarter as many will do, unless all are wanted. */
+	one_file(dir, "catalog.sqlite", want, start, stride < 8 ? stride : stride * 4, &t);
 	ok(t.n && t.found + t.dead == t.n && !t.bad,
 	   "catalog: %ld flips, %ld found, %ld change nothing, %ld bad", t.n, t.found, t.dead,
 	   t.bad);
@@ -199,6 +202,97 @@ static void flips(const char *dir, const struct buf *want, off_t stride, off_t s
 	ok(!t.bad, "small files: %ld flips, %ld found, %ld change nothing, %ld bad", t.n, t.found,
 	   t.dead, t.bad);
 	printf("# %.0f s\n", clock_now() - t0);
+}
+
+/* ---- Cuts and the journal -------------------------------------------------------------------- */
+
+/* Does verify find it, or do the answers stay what they are? */
+static void judge(const char *dir, const struct buf *want, const char *name, off_t at, struct tally *t)
+{
+	struct buf got = { 0 };
+
+	t->n++;
+	if (n_found(dir)) {
+		t->found++;
+		return;
+	}
+	t->dead++;
+	say_all(dir, &got);
+	if (got.len != want->len || memcmp(got.data, want->data, got.len)) {
+		printf("# %s at %lld: not found, and the answers differ\n", name, (long long)at);
+		t->bad++;
+	}
+	buf_release(&got);
+}
+
+/* Every file that holds data, cut at every multiple of 4096. */
+static void cuts(const char *dir, const struct buf *want)
+{
+	char a[PATH_MAX + 16], path[PATH_MAX + 300], to[PATH_MAX];
+	struct tally t = { 0 };
+
+	snprintf(to, sizeof(to), "%s", temp_path("cut"));
+	for (int i = 0; i < 3; i++) {
+		struct dirent *ent;
+		DIR *d;
+
+		snprintf(a, sizeof(a), "%s%s", dir, folder[i]);
+		d = opendir(a);
+		while (d && (ent = readdir(d))) {
+			struct stat st;
+
+			if (ent->d_type != DT_REG || (i == 0 && strcmp(ent->d_name, "catalog.sqlite")))
+				continue;
+			snprintf(path, sizeof(path), "%s/%s", a, ent->d_name);
+			for (off_t cut = 0; !stat(path, &st) && cut < st.st_size; cut += 4096) {
+				char copy[2 * PATH_MAX];
+
+				copy_library(dir, to);
+				snprintf(copy, sizeof(copy), "%s%s/%s", to, folder[i], ent->d_name);
+				if (truncate(copy, cut))
+					t.bad++;
+				else
+					judge(to, want, ent->d_name, cut, &t);
+			}
+		}
+		if (d)
+			closedir(d);
+	}
+	ok(t.n > 60 && t.found == t.n && !t.bad, "cuts: %ld, %ld found, %ld change nothing, %ld bad", t.n, t.found,
+	   t.dead, t.bad);
+}
+
+/* What a process leaves that was killed: commits that are in the journal alone.  Opening it moves
+ * them into the file, so each flip has a copy of its own. */
+static void journal(off_t stride, off_t start)
+{
+	char dir[PATH_MAX], live[PATH_MAX], to[PATH_MAX], wal[PATH_MAX + 64];
+	struct tally t = { 0 };
+	struct buf want = { 0 };
+	struct stat st;
+	struct fill f;
+
+	snprintf(dir, sizeof(dir), "%s", temp_path("killed"));
+	snprintf(live, sizeof(live), "%s", temp_path("live"));
+	snprintf(to, sizeof(to), "%s", temp_path("flipped"));
+	if (make(live) || fill_open(&f, live, &e) || fill_document(&f, 9, "late.txt", 90, &e)) {
+		ok(0, "a library with a journal: %s", e.msg);
+		return;
+	}
+	copy_library(live, dir);
+	fill_close(&f);
+	copy_library(dir, to);
+	say_all(to, &want);
+	snprintf(wal, sizeof(wal), "%s/catalog.sqlite-wal", to);
+	for (off_t at = start % stride;; at += stride) {
+		copy_library(dir, to);
+		if (stat(wal, &st) || at >= st.st_size || !flip(wal, at))
+			break;
+		judge(to, &want, "journal", at, &t);
+	}
+	ok(t.n > 20 && t.found && !t.bad, "journal: %ld flips, %ld found, %ld change nothing, %ld bad", t.n, t.found,
+	   t.dead, t.bad);
+	buf_release(&want);
 }
 
 /* What repair left: nothing damaged, nothing invented; texts whole or named as lost. */
@@ -305,6 +399,8 @@ int main(int argc, char **argv)
 	say_all(dir, &want);
 	ok(want.len > 200 && !strstr(want.data, "error"), "answers");
 	flips(dir, &want, stride, argc > 2 ? atol(argv[2]) : 7);
+	cuts(dir, &want);
+	journal(stride < 31 ? 31 : stride * 10, argc > 2 ? atol(argv[2]) : 7);
 	repairs(dir, &want, argc > 1 ? 600 : 60);
 	buf_release(&want);
 	return done();
