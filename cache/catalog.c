@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "cache/schema.h"
@@ -20,6 +22,22 @@ static bool disk_is_full(int system_errno)
 {
 	/* EFBIG: the file size limit of this process, as good as a full disk to whoever set it. */
 	return system_errno == ENOSPC || system_errno == EDQUOT || system_errno == EFBIG;
+}
+
+/* With the numbers that the person needs who has to make room. */
+static int full(struct catalog *c, const char *doing, struct err *e)
+{
+	struct statvfs vfs;
+	struct stat st;
+	unsigned long long left = 0, size = 0;
+
+	if (!statvfs(c->path, &vfs))
+		left = (unsigned long long)vfs.f_bavail * vfs.f_frsize;
+	if (!stat(c->path, &st))
+		size = (unsigned long long)st.st_size;
+	err_set(e, ERR_FULL, "cannot %s in '%s': the disk is full: the catalog has %llu bytes, %llu are free",
+		doing, c->path, size, left);
+	return err_hint(e, ERR_FULL, "free some space, then run the same command again");
 }
 
 int cat_err(struct catalog *c, int rc, const char *doing, struct err *e)
@@ -61,6 +79,8 @@ int cat_err(struct catalog *c, int rc, const char *doing, struct err *e)
 			c->broken = true;
 		break;
 	}
+	if (code == ERR_FULL)
+		return full(c, doing, e);
 	if ((x & 0xff) == SQLITE_IOERR && code != ERR_CORRUPT && sys)
 		return err_set(e, code, "cannot %s in '%s': %s: %s", doing, c->path, why,
 			       strerror(sys));
