@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "cmd/cmd_diff.h"
+#include "cmd/cmd_generate.h"
 #include "cmd/commands.h"
 #include "cmd/ctx.h"
 #include "cmd/paths.h"
@@ -13,7 +14,10 @@
 #include "base/size.h"
 #include "base/stop.h"
 #include "cache/library.h"
+#include "engine/encode.h"
 #include "ingest/diff_side.h"
+#include "ingest/diff_words.h"
+#include "ingest/pages.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +34,7 @@ const struct opt diff_opts[] = {
 	{ "length", 0, OPT_ENUM, AT(length), "short|medium|full",
 	  .help = "overview and list; with sentences; with every change and its lines", .def = "medium" },
 	{ "max-files", 0, OPT_INT, AT(max_files), "N",
-	  .help = "files to summarise, those with the most changed lines" },
+	  .help = "files to summarise, those with the most changed lines; without it 20 by a model, all by facts" },
 	{ "link-template", 0, OPT_STR, AT(link_template), "URL",
 	  .help = "links to lines, with {path}, {line} and {rev} in it" },
 	{ "exit-code", 0, OPT_FLAG, AT(exit_code), NULL, .help = "exit with 1 when there are differences" },
@@ -38,6 +42,9 @@ const struct opt diff_opts[] = {
 	  .help = "A and B are revisions of this repository before they are paths" },
 	OPT_END
 };
+
+/* Files that a model words unless --max-files says otherwise: minutes, not hours. */
+enum { WORDED_FILES = 20 };
 
 struct diff_run {
 	struct ctx      *c;
@@ -47,6 +54,7 @@ struct diff_run {
 	struct diff_report r;
 	struct progress progress;
 	bool             started;
+	char             model[128];	/* that worded it; "" */
 };
 
 /* ---- operands ---- */
@@ -236,6 +244,88 @@ static int compare(struct diff_run *d, int argc, char **argv, struct err *e)
 	return rc;
 }
 
+/* ---- words ---- */
+
+static void on_words(void *ctx, uint64_t done, uint64_t total, const char *path)
+{
+	struct diff_run *d = ctx;
+
+	if (!d->started)
+		progress_start(&d->progress, d->c, "wording", PROGRESS_STEPS, total);
+	d->started = true;
+	progress_set(&d->progress, done, path);
+}
+
+static void on_cut(void *ctx, const char *path, const char *text, const char *why)
+{
+	struct diff_run *d = ctx;
+
+	detail(d->c, "%s: cut for its %s: %s", path, why, text);
+}
+
+/* The facts stand without a model: only one that was named must be there. */
+static int without_model(struct diff_run *d, const struct err *why, struct err *e)
+{
+	if (why->code != ERR_MODEL || d->c->g.model) {
+		*e = *why;
+		return why->code;
+	}
+	diff_note(&d->r, "facts alone, without a model: %s", why->msg);
+	if (!d->c->g.json && !d->c->g.jsonl)
+		warn(d->c, "facts alone, without a model: %s%s%s; --no-llm says that this is meant", why->msg,
+		     why->hint[0] ? "; " : "", why->hint);
+	return 0;
+}
+
+static int word_it(struct diff_run *d, struct engine *en, struct tok *tok, struct err *e)
+{
+	static const size_t per_file[] = { 1, 2, 6 };
+	struct diff_words_opts o = { .per_file = per_file[d->o->length], .on_progress = on_words, .on_cut = on_cut,
+				     .ctx = d };
+	struct encoder *enc = NULL;
+	struct pages *pages = NULL;
+	char why[96];
+	int rc = d->lib ? 0 : library_open(d->c, &d->lib, LIB_CREATE, e);
+
+	if (!rc)
+		rc = cmd_open_encoder(d->lib, en, tok, &enc, e);
+	if (!rc)
+		rc = pages_open(&pages, d->lib, enc, e);
+	if (!rc && d->o->max_files < 0) {
+		snprintf(why, sizeof(why), "not among the %d files with the most changed lines (--max-files)", WORDED_FILES);
+		rc = diff_limit(&d->r, WORDED_FILES, why, false, e);
+	}
+	if (!rc) {
+		snprintf(d->model, sizeof(d->model), "%s", engine_plan(en)->name);
+		rc = diff_words(&d->r, pages, lib_catalog(d->lib), enc, &o, e);
+	}
+	if (d->started)
+		progress_end(&d->progress);
+	d->started = false;
+	pages_close(pages);
+	encoder_close(enc);
+	return rc;
+}
+
+/* Sentences of a model, when there is one and something to word. */
+static int words(struct diff_run *d, struct err *e)
+{
+	struct err why = { 0 };
+	struct engine *en = NULL;
+	struct tok *tok = NULL;
+	int rc;
+
+	if (d->o->no_llm || diff_is_empty(&d->r))
+		return 0;
+	rc = cmd_open_model(d->c, NULL, &en, &tok, &why);
+	if (rc)
+		return without_model(d, &why, e);
+	rc = word_it(d, en, tok, e);
+	tok_close(tok);
+	engine_close(en);
+	return rc;
+}
+
 static enum diff_format format_of(const struct diff_run *d)
 {
 	const char *dot = d->o->output ? strrchr(d->o->output, '.') : NULL;
@@ -310,10 +400,17 @@ int cmd_diff(struct ctx *c, int argc, char **argv)
 	stopped = rc == ERR_INTR && d.r.interrupted;
 	if (stopped)
 		rc = 0;
+	/* Facts cost nothing: only a limit that was asked for is one for them, too. */
 	if (!rc && d.o->max_files >= 0) {
 		snprintf(why, sizeof(why), "beyond --max-files %lld", (long long)d.o->max_files);
 		rc = diff_limit(&d.r, (size_t)d.o->max_files, why, true, &e);
 	}
+	if (!rc && !stopped) {
+		rc = words(&d, &e);
+		stopped = rc == ERR_INTR && d.r.interrupted;
+		rc = stopped ? 0 : rc;
+	}
+	v.model = d.model[0] ? d.model : NULL;
 	if (!rc)
 		rc = say_why(&d, &e);
 	if (!rc)

@@ -10,7 +10,11 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/size.h"
 #include "base/stop.h"
+#include "cache/catalog.h"
+#include "cache/library.h"
+#include "engine/encode.h"
 #include "engine/engine.h"
 #include "engine/sample.h"
 #include "engine/tok.h"
@@ -54,6 +58,22 @@ int cmd_open_model(struct ctx *c, const char *library_model, struct engine **en,
 	if (rc) {
 		engine_close(*en);
 		*en = NULL;
+	}
+	return rc;
+}
+
+int cmd_open_encoder(struct library *lib, struct engine *en, struct tok *tok, struct encoder **out, struct err *e)
+{
+	static const enum kv_type types[] = { KV_Q8, KV_Q4, KV_F16, KV_Q8 };
+	struct cat_engine found;
+	int rc = 0;
+
+	*out = NULL;
+	for (size_t i = 0; i < ARRAY_LEN(types) && !rc; i++) {
+		encoder_close(*out);
+		rc = encoder_open(out, en, tok, types[i], e);
+		if (!rc && !cat_engine_find(lib_catalog(lib), encoder_fingerprint(*out), &found, NULL))
+			break;
 	}
 	return rc;
 }

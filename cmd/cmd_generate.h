@@ -10,7 +10,9 @@
 #include <stdint.h>
 
 struct ctx;
+struct encoder;
 struct engine;
+struct library;
 struct tok;
 
 struct generate_opts {
@@ -23,6 +25,9 @@ extern const struct opt generate_opts[];
 
 /* Open the model this command line means (see paths.h) with -j and --kernels; tok may be NULL. */
 int cmd_open_model(struct ctx *c, const char *library_model, struct engine **en, struct tok **tok, struct err *e);
+
+/* The encoder whose pages the library holds; for a library without pages of this model, the default. */
+int cmd_open_encoder(struct library *lib, struct engine *en, struct tok *tok, struct encoder **out, struct err *e);
 
 /* The operand itself, or all of standard input for "-". */
 int cmd_read_text(const char *arg, struct buf *out, struct err *e);

@@ -97,7 +97,8 @@ const struct cmd commands[] = {
 	  .group = "Libraries",
 	  .more = "A and B are git revisions, 'worktree', folders, archives, single documents or "
 		  "SOURCE@SNAP of the library. Counts, renames, hunks, symbols and moved sections are "
-		  "computed. Exit status 1 with --exit-code: there are differences.",
+		  "computed; with a model files get sentences that are tied to hunks or cut. "
+		  "--no-llm is a report by itself. Exit status 1 with --exit-code: there are differences.",
 	  .opts = diff_opts, .opts_bytes = sizeof(struct diff_cmd_opts), .min_args = 1, .max_args = -1,
 	  .run = cmd_diff },
 	{ .name = "model", .summary = "fetch, choose and inspect models", .group = "Models",

@@ -304,7 +304,7 @@ static void file(const struct diff_view *v, struct buf *out, uint32_t i, uint64_
 	bar(v, out, f, largest);
 	buf_addc(out, '\n');
 	for (; *at < r->n_sentence && r->sentence[*at].file == i; ++*at)
-		if (v->length != DIFF_SHORT)
+		if (v->length != DIFF_SHORT || r->sentence[*at].by_model)
 			sentence(v, out, &r->sentence[*at], 4);
 	for (; *sec < r->n_section && r->section[*sec].file == i; ++*sec)
 		if (v->length != DIFF_SHORT)

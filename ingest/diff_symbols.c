@@ -362,12 +362,40 @@ static uint32_t keep_short(struct diff_report *r, const char *s, size_t n)
 	return diff_keep(r, cut, n + 3);
 }
 
+/* Where two long texts begin to be worth showing: a little before they differ. */
+static size_t skip_equal(const char *a, const char *b)
+{
+	enum { LEAD = 60 };
+	size_t n = 0;
+
+	while (a[n] && a[n] == b[n])
+		n++;
+	n = n > LEAD ? n - LEAD : 0;
+	while (n && (a[n] & 0xc0) == 0x80)
+		n--;
+	return n;
+}
+
+static uint32_t keep_from(struct diff_report *r, const char *s, size_t at)
+{
+	struct buf b = { 0 };
+	uint32_t word;
+
+	if (!at)
+		return keep_short(r, s, strlen(s));
+	buf_addf(&b, "…%s", s + at);
+	word = b.failed ? 0 : keep_short(r, b.data, b.len);
+	buf_release(&b);
+	return word;
+}
+
 static int tell(struct compare *k, enum diff_kind kind, const struct sym *s, bool on_new, const char *before,
 		const char *after, struct err *e)
 {
 	struct diff_report *r = k->r;
 	struct diff_change c = { .kind = kind, .file = k->file, .is_public = s->is_public, .on_new = on_new,
 				 .first = s->first, .last = s->last };
+	size_t at;
 
 	/* The line that names it first: a large body has many hunks. */
 	c.hunk = diff_hunk_at(r, k->file, on_new, s->first, s->first);
@@ -377,8 +405,9 @@ static int tell(struct compare *k, enum diff_kind kind, const struct sym *s, boo
 		return 0;	/* ctags saw it otherwise, but no line of it changed */
 	c.symbol = diff_keep(r, s->title, strlen(s->title));
 	c.type = diff_keep(r, s->kind, s->n_kind);
-	c.before = before ? keep_short(r, before, strlen(before)) : 0;
-	c.after = after ? keep_short(r, after, strlen(after)) : 0;
+	at = before && after ? skip_equal(before, after) : 0;
+	c.before = before ? keep_from(r, before, at) : 0;
+	c.after = after ? keep_from(r, after, at) : 0;
 	return diff_add_change(r, &c, e);
 }
 

@@ -5,6 +5,7 @@
 #include "base/size.h"
 #include "base/utf8.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -34,6 +35,18 @@ const char *anchor_kind_name(enum anchor_kind kind)
 	};
 
 	return (unsigned)kind < ANCHOR_N_KIND ? name[kind] : "unknown";
+}
+
+const char *doc_format(const struct document *d, char out[32])
+{
+	size_t i;
+
+	if (d->kind != DOC_CODE || !d->language[0])
+		return doc_kind_name(d->kind);
+	for (i = 0; i < 31 && d->language[i]; i++)
+		out[i] = (char)tolower((unsigned char)d->language[i]);
+	out[i] = 0;
+	return out;
 }
 
 const char *doc_name(const struct document *d, uint32_t at)

@@ -71,6 +71,10 @@ struct document {
 const char *doc_kind_name(enum doc_kind kind);
 const char *anchor_kind_name(enum anchor_kind kind);
 
+/* What a library calls the format: the language of code in small letters ("c"), else the kind.  out or a
+ * constant is returned. */
+const char *doc_format(const struct document *d, char out[32]);
+
 /* Borrowed until the document changes. */
 const char *doc_name(const struct document *d, uint32_t at);
 

@@ -8,7 +8,6 @@
 #include "ingest/classify.h"
 #include "ingest/walk.h"
 
-#include <ctype.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,18 +98,6 @@ static bool get_bytes(struct work *w, struct job *j)
 	return true;
 }
 
-static const char *format_of(const struct document *d, char out[32])
-{
-	size_t i;
-
-	if (d->kind != DOC_CODE || !d->language[0])
-		return doc_kind_name(d->kind);
-	for (i = 0; i < 31 && d->language[i]; i++)
-		out[i] = (char)tolower((unsigned char)d->language[i]);
-	out[i] = 0;
-	return out;
-}
-
 /* The catalog's anchors are the document's, with names in place. */
 static int anchors_of(const struct document *d, struct cat_anchor **out, struct err *e)
 {
@@ -138,7 +125,7 @@ static void pack(struct job *j)
 
 	j->rc = anchors_of(&j->doc, &anchors, &j->e);
 	t.anchor = anchors;
-	t.format = format_of(&j->doc, format);
+	t.format = doc_format(&j->doc, format);
 	if (!j->rc)
 		j->rc = cat_blob_new(&j->blob, &t, &j->e);
 	if (j->rc == ERR_BUDGET) {

@@ -156,6 +156,19 @@ check "and so does another" complains "--length"
 run "$FOLIO" diff --no-llm --link-template 'http://x/{file}' -C r v1..v2
 check "a template with an unknown name is refused" complains "{file}"
 
+# --- without a model ---
+run "$FOLIO" diff -C r v1..v2
+check "no model is installed: the facts come, exit 0" is 0
+check "all of them" says "wal_trim"
+check "with a warning that says what to do" complains "--no-llm"
+run "$FOLIO" -m nope diff -C r v1..v2
+check "a model that was named and is not there: 12" is 12
+run "$FOLIO" --json diff -C r v1..v2
+cp "$out" facts.json
+check "with --json it is a note in the document" says '"facts alone, without a model'
+check "which fits, and stderr is silent" fits facts.json
+check "(silent)" silent
+
 # --- worktree, folders, archives, snapshots ---
 echo more >>r/run.sh
 run "$FOLIO" diff --no-llm -C r v2 worktree
