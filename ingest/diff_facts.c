@@ -342,9 +342,10 @@ static int get_symbols(struct facts *k, struct version *v, struct err *e)
 		v->raw = (struct buf){ 0 };
 		v->doc.kind = DOC_CODE;
 		v->has_doc = true;
-		snprintf(v->doc.language, sizeof(v->doc.language), "%s",
-			 extract_language(v->en->path, v->doc.text.data ? v->doc.text.data : "", v->doc.text.len));
 	}
+	/* Symbols of a library are found behind the text, perhaps not yet. */
+	snprintf(v->doc.language, sizeof(v->doc.language), "%s",
+		 extract_language(v->en->path, v->doc.text.data ? v->doc.text.data : "", v->doc.text.len));
 	return extract_symbols(k->x, v->en->path, &v->doc, e);
 }
 
