@@ -33,7 +33,8 @@ rm -f "$dir/sample"
 
 # ---- needles ----
 : >"$dir/questions.tsv"
-awk 'NR % 7 == 3' "$dir/list" | head -n 100 | {
+awk -v n="$(wc -l <"$dir/list")" 'BEGIN { step = n / 100; if (step < 1) step = 1 } NR > k { k += step; print }' "$dir/list" |
+  head -n 100 | {
   i=0
   while read -r file; do
     i=$((i + 1))
