@@ -187,8 +187,75 @@ static struct piece next_piece(const struct forward *f, uint32_t layer, const st
 	return p;
 }
 
-/* Let every item's far source merge its keys, then divide by the sum.  Items that follow each other and
- * have one source are one call: their rows are, too, and what the source reads it reads once. */
+/* In the last layer only rows whose logits are asked for matter: nothing is made of the others' values. */
+static size_t first_wanted(const struct forward *f, uint32_t layer, const struct fwd_item *item)
+{
+	if (layer + 1 < f->plan->n_layer || item->all_logits || !item->n)
+		return 0;
+	return item->logits ? item->n - 1 : item->n;
+}
+
+/* Rows [from, from + n) of a state are copied to or from packed ones behind each other. */
+static void copy_rows(const struct forward *f, const struct far_state *dst, size_t to, const struct far_state *src,
+		      size_t from, size_t n)
+{
+	size_t n_head = f->plan->n_head, hd = f->plan->head_dim;
+
+	memcpy(dst->m + to * n_head, src->m + from * n_head, n * n_head * sizeof(float));
+	memcpy(dst->l + to * n_head, src->l + from * n_head, n * n_head * sizeof(float));
+	memcpy(dst->o + to * n_head * hd, src->o + from * n_head * hd, n * n_head * hd * sizeof(float));
+}
+
+/* Items that follow each other and have one source are one call: what the source reads, it reads once.
+ * Their wanted rows go packed when some are left out. */
+static int merge_far(struct forward *f, uint32_t layer, uint32_t far, const struct fwd_item *item, size_t n_item,
+		     size_t row, struct err *e)
+{
+	const struct far_source *src = item->source;
+	size_t width = (size_t)f->plan->n_head * f->plan->head_dim, n = 0, all = 0, at = row;
+	struct far_state whole = { f->state_m, f->state_l, f->att }, part;
+	float *q;
+	int rc;
+
+	for (size_t i = 0; i < n_item; i++) {
+		n += item[i].n - first_wanted(f, layer, &item[i]);
+		all += item[i].n;
+	}
+	if (n == all) {
+		part = (struct far_state){ f->state_m + row * f->plan->n_head, f->state_l + row * f->plan->n_head,
+					   f->att + row * width };
+		return n ? src->attend(src->ctx, far, f->q + row * width, n, &part, e) : 0;
+	}
+	if (!n)
+		return 0;
+	q = malloc(n * (2 * width + 2 * f->plan->n_head) * sizeof(*q));
+	if (!q)
+		return err_nomem(e);
+	part.o = q + n * width;
+	part.m = part.o + n * width;
+	part.l = part.m + n * f->plan->n_head;
+	n = 0;
+	for (size_t i = 0; i < n_item; at += item[i++].n) {
+		size_t first = first_wanted(f, layer, &item[i]), m = item[i].n - first;
+
+		memcpy(q + n * width, f->q + (at + first) * width, m * width * sizeof(*q));
+		copy_rows(f, &part, n, &whole, at + first, m);
+		n += m;
+	}
+	rc = src->attend(src->ctx, far, q, n, &part, e);
+	at = row;
+	n = 0;
+	for (size_t i = 0; i < n_item && !rc; at += item[i++].n) {
+		size_t first = first_wanted(f, layer, &item[i]), m = item[i].n - first;
+
+		copy_rows(f, &whole, at + first, &part, n, m);
+		n += m;
+	}
+	free(q);
+	return rc;
+}
+
+/* Let every item's far source merge its keys, then divide by the sum. */
 static int finish(struct forward *f, uint32_t layer, const struct fwd_item *item, size_t n_item,
 		  struct err *e)
 {
@@ -198,19 +265,18 @@ static int finish(struct forward *f, uint32_t layer, const struct fwd_item *item
 
 	while (far < p->n_far && p->far_layer[far] < layer)
 		far++;
-	for (size_t i = 0, n; i < n_item; row += n) {
+	for (size_t i = 0; i < n_item;) {
 		const struct far_source *src = item[i].source;
-		struct far_state s = { f->state_m + row * p->n_head, f->state_l + row * p->n_head,
-				       f->att + row * p->n_head * hd };
+		size_t first = i, n = 0;
 		int rc;
 
-		for (n = item[i++].n; i < n_item && item[i].source == src; i++)
+		for (; i < n_item && item[i].source == src; i++)
 			n += item[i].n;
-		if (!src || !src->attend || !p->layer[layer].is_far || !n)
-			continue;
-		rc = src->attend(src->ctx, far, f->q + row * p->n_head * hd, n, &s, e);
+		rc = src && src->attend && p->layer[layer].is_far ?
+			     merge_far(f, layer, far, item + first, i - first, row, e) : 0;
 		if (rc)
 			return rc;
+		row += n;
 	}
 	n_row = row * p->n_head;
 	for (size_t r = 0; r < n_row; r++) {

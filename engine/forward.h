@@ -32,7 +32,8 @@ struct far_state {
 
 /* More keys for the far layers of an item than its own kv holds: pages of a library.  attend merges
  * them into the state; q is [n_token][n_head][head_dim], scaled.  far counts far layers from 0.  Items that
- * follow each other with the same source are one call: many questions share one scan. */
+ * follow each other with the same source are one call: many questions share one scan.  When the model's last
+ * layer is a far one, it is asked only for tokens whose logits are wanted. */
 struct far_source {
 	void *ctx;
 	int (*attend)(void *ctx, uint32_t far, const float *q, size_t n_token,

@@ -369,7 +369,7 @@ int answer_far_look(struct run *r, struct err *e)
 
 /* ---- passages alone ---- */
 
-/* The question's tokens one after the other, and what each extent drew of them. */
+/* The question's tokens one after the other (with logits: without, the last layer need not look), and what each extent drew of them. */
 static int gather_shares(struct run *r, double *share, struct err *e)
 {
 	struct answer_far *f = r->far;
@@ -381,7 +381,7 @@ static int gather_shares(struct run *r, double *share, struct err *e)
 		const struct far_hit *hit;
 		size_t n;
 
-		rc = engine_feed(encoder_engine(r->enc), f->kv, &r->prompt.id[i], 1, NULL, false, far_source(f->far), e);
+		rc = engine_feed(encoder_engine(r->enc), f->kv, &r->prompt.id[i], 1, r->logits, false, far_source(f->far), e);
 		hit = far_hits(f->far, &n);
 		for (size_t k = 0; k < n; k++)
 			share[hit[k].extent] += (double)hit[k].weight;
@@ -464,7 +464,9 @@ int answer_find_far(struct pages *p, struct catalog *c, struct encoder *enc, con
 	size_t n_text = 0, n = 0;
 	int rc = answer_far_ready(&r, e);
 
-	if (!rc && !(r.far = calloc(1, sizeof(*r.far))))
+	r.far = calloc(1, sizeof(*r.far));
+	r.logits = malloc(engine_plan(encoder_engine(enc))->n_vocab * sizeof(float));
+	if (!rc && (!r.far || !r.logits))
 		rc = err_nomem(e);
 	if (!rc)
 		rc = mount(&r, e);
@@ -483,6 +485,7 @@ int answer_find_far(struct pages *p, struct catalog *c, struct encoder *enc, con
 	}
 	answer_far_free(&r);
 	free(r.prompt.id);
+	free(r.logits);
 	free(share);
 	free(all);
 	free(text);

@@ -302,6 +302,14 @@ static void test_find(struct pages *p)
 	ok(!rc, "the same every time");
 	answer_release(&a);
 	answer_release(&b);
+	/* Words that stand nowhere: what is left is attention. */
+	o.question = "zzzz qqqq";
+	o.n_question = 9;
+	o.document = doc;
+	o.n_document = 2;
+	rc = answer_find_far(p, c, enc, &o, &a, &e);
+	ok(!rc && a.n_span >= 1 && a.span[0].score == 1, "without a shared word attention ranks alone");
+	answer_release(&a);
 }
 
 static void test_damage(const char *want)

@@ -538,6 +538,59 @@ static void test_batch(enum far_mode mode)
 	engine_close(en);
 }
 
+/* In the last layer only the tokens whose logits are wanted look at the pages. */
+static int count_tokens(void *ctx, uint32_t far, const float *q, size_t n_token, const struct far_state *st,
+			struct err *e)
+{
+	(void)far, (void)q, (void)st, (void)e;
+	*(size_t *)ctx += n_token;
+	return 0;
+}
+
+static void test_wanted(void)
+{
+	struct engine *en = open_engine("llama4-interleave", "ref", 2);
+	const struct plan *p = engine_plan(en);
+	struct kv *pre = preamble(en);
+	struct far_opts o = { .mode = FAR_EXACT };
+	float *all = malloc(n_logit(en) * sizeof(*all)), *last = malloc(p->n_vocab * sizeof(*last));
+	int32_t token[N_ASK];
+	size_t n[3] = { 0 };
+	struct lib lib;
+	struct view *v;
+	struct far *f;
+	struct kv *kv;
+	struct err e;
+
+	fill(&lib, en, pre, KV_Q8, 10, 0, 1, false);
+	v = mount(&lib, NULL, 0);
+	for (size_t i = 0; i < N_ASK; i++)
+		token[i] = token_of(p, 1000, i);
+	must(far_new(&f, en, v, &o, &e), &e, "far");
+	must(ask(en, pre, far_source(f), all, &e), &e, "ask");
+	must(engine_seq(en, pre, &kv, &e), &e, "sequence");
+	must(engine_feed(en, kv, token, N_ASK, last, false, far_source(f), &e), &e, "feed");
+	ok(!memcmp(last, all + (N_ASK - 1) * p->n_vocab, p->n_vocab * sizeof(*last)),
+	   "the last token's logits are the same with and without those of the others");
+	for (int i = 0; i < 3; i++) {
+		struct far_source src = { .ctx = &n[i], .attend = count_tokens };
+
+		kv_free(kv);
+		must(engine_seq(en, pre, &kv, &e), &e, "sequence");
+		must(engine_feed(en, kv, token, N_ASK, i ? all : NULL, i == 2, &src, &e), &e, "feed");
+	}
+	ok(p->n_far == 1 && n[0] == 0 && n[1] == 1 && n[2] == N_ASK,
+	   "a far layer that is the last asks for the tokens whose logits are wanted: %zu, %zu, %zu", n[0], n[1], n[2]);
+	far_free(f);
+	view_free(v);
+	kv_free(kv);
+	free(all);
+	free(last);
+	drop(&lib);
+	kv_free(pre);
+	engine_close(en);
+}
+
 /* ---- select ---- */
 
 /* Where the single query q (for every head) looks most. */
@@ -802,6 +855,7 @@ int main(void)
 	test_one_pass("llama4-gqa1-rope");
 	test_orders("llama4-moe", "ref", KV_Q8, 100);
 	test_orders("llama4-top2", "auto", KV_Q4, 20);
+	test_wanted();
 	test_batch(FAR_EXACT);
 	test_batch(FAR_SELECT);
 	test_select();
