@@ -168,6 +168,11 @@ static int do_text(struct work *w, int step)
 	int rc;
 
 	text_of(step, &text);
+	if (text.failed) {	/* less than the text: not what is to be stored */
+		extent_build_free(pages);
+		buf_release(&text);
+		return ERR_NOMEM;
+	}
 	rc = cat_blob_new(&blob, &(struct cat_text){ text.data, text.len, "text", NULL, 0 }, &e);
 	if (!rc && !pages)
 		rc = ERR_NOMEM;

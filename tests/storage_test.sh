@@ -71,7 +71,7 @@ run "$FOLIO" -L cut verify
 check "a segment cut short is damage: exit 13" is 13
 cp -R cut cut2
 run "$FOLIO" -L cut -m irope.gguf ask --attend all 'which fox?'
-check "a question that comes upon it has an answer or none, and does not crash ($rc)" test $rc -le 1
+check "a question that comes upon it has an answer or none, and does not crash ($rc)" test "$rc" -le 1
 run "$FOLIO" -L cut verify --read-data
 check "because it encoded the passage again" is 0
 run "$FOLIO" -L cut2 repair --json
@@ -80,6 +80,27 @@ run "$FOLIO" -L cut2 -m irope.gguf ingest --json small
 check "the next ingest does that" test "$(number tokens encoded)" = "$tokens"
 run "$FOLIO" -L cut2 verify --read-data
 check "and the library is whole" is 0
+
+# While an ingest is at work a question is answered, encodes what it needs and keeps it: the lock of
+# long operations is not its lock.
+if command -v flock >/dev/null; then
+	cp -R lib busy
+	mkdir more0
+	echo 'a zebra is a horse with stripes' >more0/z.txt
+	run "$FOLIO" -L busy ingest --text-only more0
+	flock -o busy/lock/long sleep 20 >"$tmp/.held" 2>&1 &
+	holder=$!
+	sleep 0.2
+	run "$FOLIO" -L busy -m irope.gguf ingest small
+	check "beside a long operation an ingest exits 11" is 11
+	run "$FOLIO" -L busy -m irope.gguf ask --attend all 'which zebra?'
+	check "a question does not ($rc)" test "$rc" -le 1
+	kill $holder
+	run "$FOLIO" -L busy -m irope.gguf ingest --json more0
+	check "and what it encoded is kept" test "$(number tokens encoded)" = 0
+else
+	skip "a question beside an ingest" "no flock"
+fi
 
 # Newer than this program.
 cp -R lib newer
