@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LONG = 3, SHORT = 2, MISSES = 3, PAUSE = 12 };
+enum { GRAM = 3, PAUSE = 4, MAX_PAUSE = 32 };
 
 int guess_add(struct guess *g, const int32_t *token, size_t n, struct err *e)
 {
@@ -47,33 +47,30 @@ static size_t look(const int32_t *text, size_t n, const int32_t *gram, size_t m,
 
 size_t guess_next(struct guess *g, const int32_t *said, size_t n, size_t max, int32_t draft[GUESS_MAX])
 {
-	max = MIN(max, (size_t)GUESS_MAX);
+	size_t k;
+
+	max = MIN(MIN(max, (size_t)GUESS_MAX), g->trust + 1);
 	if (g->pause) {
 		g->pause--;
 		return 0;
 	}
-	for (size_t m = LONG; m >= SHORT; m--) {
-		size_t k;
-
-		if (n < m)
-			continue;
-		k = look(said, n, said + n - m, m, max, draft);
-		if (!k)
-			k = look(g->text.id, g->text.n, said + n - m, m, max, draft);
-		if (k)
-			return k;
-	}
-	return 0;
+	if (n < GRAM)
+		return 0;
+	k = look(said, n, said + n - GRAM, GRAM, max, draft);
+	return k ? k : look(g->text.id, g->text.n, said + n - GRAM, GRAM, max, draft);
 }
 
 void guess_told(struct guess *g, size_t n, size_t held)
 {
 	g->drafted += n;
 	g->held += held;
-	g->misses = n && !held ? g->misses + 1 : n ? 0 : g->misses;
-	if (g->misses >= MISSES) {
+	if (n && held == n) {
+		g->trust = MIN(g->trust + 1, (size_t)GUESS_MAX - 1);
 		g->misses = 0;
-		g->pause = PAUSE;
+	} else if (n) {
+		g->trust = 0;
+		g->pause = MIN((size_t)PAUSE << g->misses, (size_t)MAX_PAUSE);
+		g->misses += held == 0 && g->misses < 8;
 	}
 }
 

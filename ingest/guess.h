@@ -6,7 +6,8 @@
  * draft in one pass with the token before it.  A draft changes the time that an answer takes and
  * nothing else: a pass of up to KERN_FEW tokens sums in the same order as one of a single token.
  *
- * Where drafts do not hold they cost time, so after MISSES in a row none is made for a while.
+ * A draft that does not hold costs time: a row more in every product.  So the first one is a single token,
+ * one that held whole is followed by a longer one, and after a miss there is a pause that doubles.
  */
 #ifndef INGEST_GUESS_H
 #define INGEST_GUESS_H
@@ -24,6 +25,7 @@ enum { GUESS_ROWS = KERN_FEW, GUESS_MAX = GUESS_ROWS - 1 };
 struct guess {
 	struct tok_ids text;		/* spans and question one after the other, -1 between them */
 	size_t   misses;		/* drafts in a row of which nothing held */
+	size_t   trust;			/* drafts in a row that held: how much longer the next one may be */
 	size_t   pause;			/* tokens until the next draft */
 	uint64_t drafted, held;		/* tokens, in all */
 };

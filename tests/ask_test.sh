@@ -117,6 +117,15 @@ check "marks in a text are citations or unsupported sentences" sh -c "
   jq -r .text '$out' | grep -o '\[[0-9]*\]' | tr -d '[]' | while read -r m; do
     [ \"\$m\" -le \"\$(jq '.citations | length' '$out')\" ] || exit 1; done"
 
+if unshare -rn true 2>/dev/null; then
+  run unshare -rn "$FOLIO" ask --json --no-keep --max-tokens 4 'what says line 9 here'
+  check "no network is needed" json '.schema == "folio.answer/1"'
+else
+  skip "no network is needed" "unshare is not allowed here"
+fi
+COLUMNS=40 NO_COLOR=1 run "$FOLIO" ask --no-keep --anyway --max-tokens 8 'what says line 9 here'
+check "forty columns and no colour are enough" sh -c "! grep -qa '$(printf '\033')' '$out'"
+
 # Sessions.
 run "$FOLIO" session ls --json
 check "sessions are listed" json '[.sessions[].name] == ["events","main"]'

@@ -150,13 +150,20 @@ static void test_look_up(void)
 
 	if (guess_add(&g, text, 11, &e))
 		bail("guess", &e);
-	ok(guess_next(&g, said, 4, 9, draft) == GUESS_MAX && draft[0] == 1 && draft[1] == 2 && draft[2] == 3,
-	   "a draft is what followed the last tokens where they stood last, at most %d tokens", GUESS_MAX);
-	ok(guess_next(&g, said, 4, 2, draft) == 2, "and no more than was asked for");
-	ok(guess_next(&g, said, 1, 3, draft) == 0, "one token alone is no reason to guess");
+	ok(guess_next(&g, said, 4, 9, draft) == 1 && draft[0] == 1,
+	   "a draft is what followed the last tokens where they stood last, at first one token");
+	guess_told(&g, 1, 1);
+	ok(guess_next(&g, said, 4, 9, draft) == 2 && draft[1] == 2, "one that held is followed by a longer one");
+	ok(guess_next(&g, said, 4, 1, draft) == 1, "never longer than was asked for");
+	guess_told(&g, 2, 2);
+	guess_told(&g, 3, 3);
+	ok(guess_next(&g, said, 4, 9, draft) == GUESS_MAX, "nor than %d tokens", GUESS_MAX);
+	ok(guess_next(&g, said, 2, 3, draft) == 0, "two tokens are no reason to guess");
+	guess_told(&g, 3, 0);
+	ok(guess_next(&g, said, 4, 3, draft) == 0, "after a miss there is a pause");
 	for (int i = 0; i < 3; i++)
-		guess_told(&g, 3, 0);
-	ok(guess_next(&g, said, 4, 3, draft) == 0, "after three misses there is a pause");
+		guess_next(&g, said, 4, 3, draft);
+	ok(guess_next(&g, said, 4, 3, draft) == 1, "of four tokens, and then a short draft again");
 	guess_release(&g);
 }
 
