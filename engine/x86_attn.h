@@ -14,78 +14,95 @@
 #include <stdbool.h>
 #include <string.h>
 
+#define RB 6
+#define NV_FEW 4	/* vectors for up to RB_FEW rows: too few sums would wait for each other */
 #ifdef __AVX512F__
-#define RB 6		/* 6 x 4 accumulators + 4 keys + 1 query of 32 registers */
+#define NV 4		/* 6 x 4 accumulators + 4 keys + 1 query of 32 registers */
+#define RB_FEW 5
 #else
-#define RB 3		/* 3 x 4 + 1 + 1 of 16, keys from memory */
+#define NV 2		/* 6 x 2 + 2 + 1 of 16 */
+#define RB_FEW 3	/* 3 x 4 + 1 + 1, keys from memory */
 #endif
-#define NV 4
 
 static inline vf load_elem(const void *p, size_t i, bool f16)
 {
 	return f16 ? v_load_f16((const uint16_t *)p + i) : v_load((const float *)p + i);
 }
 
-/* out[r][0 .. NV * VW) (+)= sum over i < n of a[r * lda + i] * b[i * ldb + 0 ..]: the one loop under
- * both products.  rows is a constant at every call. */
+/* out[r][0 .. nv * VW) (+)= sum over i < n of a[r * lda + i] * b[i * ldb + 0 ..]: the one loop under
+ * both products.  rows and nv are constants at every call. */
 static inline __attribute__((always_inline))
-void block(size_t rows, size_t n, const float *a, size_t lda, const void *b, size_t ldb, bool f16,
+void block(size_t rows, size_t nv, size_t n, const float *a, size_t lda, const void *b, size_t ldb, bool f16,
 	   float *out, size_t ldo, bool add)
 {
-	vf acc[RB][NV];
+	vf acc[RB][NV_FEW];
 
 #pragma GCC unroll 8
 	for (size_t r = 0; r < rows; r++)
 #pragma GCC unroll 4
-		for (size_t c = 0; c < NV; c++)
+		for (size_t c = 0; c < nv; c++)
 			acc[r][c] = add ? v_load(out + r * ldo + c * VW) : v_zero();
 	for (size_t i = 0; i < n; i++) {
-		vf bv[NV];
+		vf bv[NV_FEW];
 
 #pragma GCC unroll 4
-		for (size_t c = 0; c < NV; c++)
+		for (size_t c = 0; c < nv; c++)
 			bv[c] = load_elem(b, i * ldb + c * VW, f16);
 #pragma GCC unroll 8
 		for (size_t r = 0; r < rows; r++) {
 			vf x = v_set1(a[r * lda + i]);
 
 #pragma GCC unroll 4
-			for (size_t c = 0; c < NV; c++)
+			for (size_t c = 0; c < nv; c++)
 				acc[r][c] = v_fma(x, bv[c], acc[r][c]);
 		}
 	}
 #pragma GCC unroll 8
 	for (size_t r = 0; r < rows; r++)
 #pragma GCC unroll 4
-		for (size_t c = 0; c < NV; c++)
+		for (size_t c = 0; c < nv; c++)
 			v_store(out + r * ldo + c * VW, acc[r][c]);
 }
 
+/* Rows [r, n_row) that are less than RB, over the NV_FEW or NV vectors from one column on. */
+static inline __attribute__((always_inline))
+void block_rest(size_t rows, size_t nv, size_t n, const float *a, size_t lda, const void *b, size_t ldb,
+		bool f16, float *out, size_t ldo, bool add)
+{
+	switch (rows) {
+	case 1: block(1, nv, n, a, lda, b, ldb, f16, out, ldo, add); break;
+	case 2: block(2, nv, n, a, lda, b, ldb, f16, out, ldo, add); break;
+	case 3: block(3, nv, n, a, lda, b, ldb, f16, out, ldo, add); break;
+#if RB_FEW > 3
+	case 4: block(4, nv, n, a, lda, b, ldb, f16, out, ldo, add); break;
+	case 5: block(5, nv, n, a, lda, b, ldb, f16, out, ldo, add); break;
+#endif
+	}
+}
+
+static inline const void *at_col(const void *b, size_t c, bool f16)
+{
+	return f16 ? (const void *)((const uint16_t *)b + c) : (const float *)b + c;
+}
+
+/* n_col is a multiple of NV_FEW vectors. */
 static void blocks(size_t n_row, size_t n, const float *a, size_t lda, const void *b, size_t ldb,
 		   size_t n_col, bool f16, float *out, size_t ldo, bool add)
 {
-	for (size_t c = 0; c < n_col; c += NV * VW) {
-		const void *bc = f16 ? (const void *)((const uint16_t *)b + c) : (const float *)b + c;
+	size_t few = n_row % RB <= RB_FEW ? n_row % RB : n_row % RB - RB_FEW, most = n_row - few;
+
+	for (size_t c = 0; c < n_col && most; c += NV * VW) {
+		const void *bc = at_col(b, c, f16);
 		size_t r = 0;
 
-		for (; r + RB <= n_row; r += RB)
-			block(RB, n, a + r * lda, lda, bc, ldb, f16, out + r * ldo + c, ldo, add);
-		for (; r < n_row && n_row - r < RB;) {
-			const float *ar = a + r * lda;
-			float *o = out + r * ldo + c;
-
-			switch (n_row - r) {
-			case 1: block(1, n, ar, lda, bc, ldb, f16, o, ldo, add); break;
-			case 2: block(2, n, ar, lda, bc, ldb, f16, o, ldo, add); break;
-#if RB > 3
-			case 3: block(3, n, ar, lda, bc, ldb, f16, o, ldo, add); break;
-			case 4: block(4, n, ar, lda, bc, ldb, f16, o, ldo, add); break;
-			case 5: block(5, n, ar, lda, bc, ldb, f16, o, ldo, add); break;
-#endif
-			}
-			break;
-		}
+		for (; r + RB <= most; r += RB)
+			block(RB, NV, n, a + r * lda, lda, bc, ldb, f16, out + r * ldo + c, ldo, add);
+		if (r < most)
+			block(RB_FEW, NV, n, a + r * lda, lda, bc, ldb, f16, out + r * ldo + c, ldo, add);
 	}
+	for (size_t c = 0; c < n_col && few; c += NV_FEW * VW)
+		block_rest(few, NV_FEW, n, a + most * lda, lda, at_col(b, c, f16), ldb, f16,
+			   out + most * ldo + c, ldo, add);
 }
 
 /* Turn one row's scores of a page into weights; returns the factor by which its old value shrinks. */
@@ -143,7 +160,7 @@ static void to_f32(const void *page, size_t n, float *out)
 
 static void x86_attn(const struct attn_args *a)
 {
-	size_t hd = a->head_dim, n_col = NV * VW;
+	size_t hd = a->head_dim, n_col = NV_FEW * VW;
 	float *score = a->scratch, *kf = score + a->n_row * SCORE_LD, *vfl = kf + KV_PAGE * hd;
 	bool convert = a->f16 && a->n_row > 2 * RB;
 
