@@ -37,7 +37,7 @@ static inline __m256 scaled(__m256i dot, float d, __m256 acc)
 
 struct sums {
 	__m256 acc;	/* lanes of d * code * x */
-	float  off;	/* what offsets and minima add */
+	__m256 off;	/* what offsets and minima add */
 };
 
 static inline __m256i act32(const int8_t *q)
@@ -45,48 +45,87 @@ static inline __m256i act32(const int8_t *q)
 	return _mm256_loadu_si256((const __m256i *)q);
 }
 
+/* Eight bytes as floats. */
+static inline __m256 floats8(uint64_t bytes)
+{
+	return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)bytes)));
+}
+
+/* Sixteen signed bytes as floats: eight from at on. */
+static inline __m256 signed8(__m128i bytes, int at)
+{
+	return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(at ? _mm_srli_si128(bytes, 8) : bytes));
+}
+
+/* The eight scales and minima of a Q4_K block, a byte each: six bits, packed as k_scale says. */
+static inline void k_scales8(const uint8_t *p, uint64_t *sc, uint64_t *mn)
+{
+	uint32_t a, b, c;
+
+	memcpy(&a, p, 4);
+	memcpy(&b, p + 4, 4);
+	memcpy(&c, p + 8, 4);
+	*sc = (a & 0x3f3f3f3f) | (uint64_t)((c & 0x0f0f0f0f) | (a >> 2 & 0x30303030)) << 32;
+	*mn = (b & 0x3f3f3f3f) | (uint64_t)((c >> 4 & 0x0f0f0f0f) | (b >> 2 & 0x30303030)) << 32;
+}
+
+/* Eight sums over 32 from sixteen over 16, in order. */
+static inline __m256 pair_sums(const float *s)
+{
+	__m256 v = _mm256_hadd_ps(_mm256_loadu_ps(s), _mm256_loadu_ps(s + 8));
+
+	return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(v), 0xd8));
+}
+
 /* One block of 256 columns. */
 static inline __attribute__((always_inline))
 void few_block(int type, const uint8_t *w, const int8_t *q, const float *d, const float *s, struct sums *t)
 {
+	float k[8];
+
 	switch (type) {
 	case QUANT_Q4_K: {
-		float ds = f16_at(w), dm = f16_at(w + 2);
 		const __m256i low = _mm256_set1_epi8(15);
+		uint64_t sc, mn;
 
+		k_scales8(w + 4, &sc, &mn);
+		_mm256_storeu_ps(k, _mm256_mul_ps(_mm256_mul_ps(_mm256_set1_ps(f16_at(w)), floats8(sc)),
+						  _mm256_loadu_ps(d)));
+		t->off = _mm256_fnmadd_ps(_mm256_mul_ps(_mm256_set1_ps(f16_at(w + 2)), floats8(mn)), pair_sums(s),
+					  t->off);
+#pragma GCC unroll 4
 		for (size_t g = 0; g < 4; g++) {
 			__m256i v = _mm256_loadu_si256((const __m256i *)(w + 16 + 32 * g));
-			uint8_t sc[2], mn[2];
 
-			k_scale(w + 4, 2 * g, &sc[0], &mn[0]);
-			k_scale(w + 4, 2 * g + 1, &sc[1], &mn[1]);
-			t->acc = scaled(dot_u8(_mm256_and_si256(v, low), act32(q + 64 * g)),
-					ds * sc[0] * d[2 * g], t->acc);
+			t->acc = scaled(dot_u8(_mm256_and_si256(v, low), act32(q + 64 * g)), k[2 * g], t->acc);
 			t->acc = scaled(dot_u8(_mm256_and_si256(_mm256_srli_epi16(v, 4), low),
-					       act32(q + 64 * g + 32)), ds * sc[1] * d[2 * g + 1], t->acc);
-			t->off -= dm * (mn[0] * (s[4 * g] + s[4 * g + 1]) + mn[1] * (s[4 * g + 2] + s[4 * g + 3]));
+					       act32(q + 64 * g + 32)), k[2 * g + 1], t->acc);
 		}
 		break;
 	}
 	case QUANT_Q6_K: {
-		float ds = f16_at(w + 208);
-		/* The sixteen scales as floats, each to the four lanes of its sixteen columns. */
-		__m256i sc16 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(w + 192)));
-		int16_t sc[16];
+		/* Codes stay unsigned, 32 too large.  A pair's sum in 16 bits, at most 2 * 63 * 127, meets its
+		 * group's scale in the addition that widens it. */
+		__m128i sc = _mm_loadu_si128((const __m128i *)(w + 192));
+		__m256 ds = _mm256_set1_ps(f16_at(w + 208)), off = _mm256_mul_ps(ds, _mm256_set1_ps(-32));
 
-		_mm256_storeu_si256((__m256i *)sc, sc16);
+		t->off = _mm256_fmadd_ps(_mm256_mul_ps(off, signed8(sc, 0)), _mm256_loadu_ps(s), t->off);
+		t->off = _mm256_fmadd_ps(_mm256_mul_ps(off, signed8(sc, 8)), _mm256_loadu_ps(s + 8), t->off);
+		_mm256_storeu_ps(k, _mm256_mul_ps(ds, _mm256_loadu_ps(d)));
+#pragma GCC unroll 2
 		for (size_t h = 0; h < 2; h++) {
 			__m256i c[4];
 
-			q6_half(w + 64 * h, w + 128 + 32 * h, c);
+			q6_codes(w + 64 * h, w + 128 + 32 * h, c);
+#pragma GCC unroll 4
 			for (size_t i = 0; i < 4; i++) {
 				size_t b = 4 * h + i;
-				__m256i dot = dot_s8(c[i], act32(q + 32 * b));
-				__m256 k = _mm256_insertf128_ps(
-					_mm256_castps128_ps256(_mm_set1_ps(ds * d[b] * (float)sc[2 * b])),
-					_mm_set1_ps(ds * d[b] * (float)sc[2 * b + 1]), 1);
+				char lo = (char)(2 * b), hi = (char)(2 * b + 1);
+				__m128i two = _mm_shuffle_epi8(sc, _mm_setr_epi8(lo, lo, lo, lo, lo, lo, lo, lo,
+										 hi, hi, hi, hi, hi, hi, hi, hi));
+				__m256i pair = _mm256_maddubs_epi16(c[i], act32(q + 32 * b));
 
-				t->acc = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), k, t->acc);
+				t->acc = scaled(_mm256_madd_epi16(pair, _mm256_cvtepi8_epi16(two)), k[b], t->acc);
 			}
 		}
 		break;
@@ -175,11 +214,6 @@ static inline bool has_offset(int type)
 	return type != QUANT_Q8_0 && type != QUANT_IQ4_NL;
 }
 
-static inline __m256 lane_of(__m128 v, int i)
-{
-	return _mm256_permutevar8x32_ps(_mm256_castps128_ps256(v), _mm256_set1_epi32(i));
-}
-
 static inline __attribute__((always_inline))
 void few_rows32(int type, size_t bytes, const struct rows *w, const struct act *a, size_t t, float *y)
 {
@@ -199,6 +233,7 @@ void few_rows32(int type, size_t bytes, const struct rows *w, const struct act *
 		for (size_t b = 0; b < n; b++, p += bytes) {
 			__m128 k, m;
 			__m256i c[4];
+			float scale[4];	/* broadcast from memory: that costs no vector unit */
 
 			/* The four rows stand side by side in memory: fetch as much ahead as is used. */
 			_mm_prefetch((const char *)row + AHEAD + b * 4 * bytes, _MM_HINT_T0);
@@ -206,19 +241,17 @@ void few_rows32(int type, size_t bytes, const struct rows *w, const struct act *
 			scales4(type, p, o, &k, &m);
 			if (has_offset(type))
 				off = _mm_fmadd_ps(m, _mm_set1_ps(s[2 * b] + s[2 * b + 1]), off);
-			m = _mm_mul_ps(k, _mm_set1_ps(d[b]));
+			_mm_storeu_ps(scale, _mm_mul_ps(k, _mm_set1_ps(d[b])));
 #pragma GCC unroll 4
 			for (int i = 0; i < 4; i++) {
 				c[i] = codes32(type, p + o[i]);
-				acc[i] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot32(type, c[i], act32(q + 32 * b))),
-							 lane_of(m, i), acc[i]);
+				acc[i] = scaled(dot32(type, c[i], act32(q + 32 * b)), scale[i], acc[i]);
 			}
 			if (d2[b] > 0) {
-				m = _mm_mul_ps(k, _mm_set1_ps(d2[b]));
+				_mm_storeu_ps(scale, _mm_mul_ps(k, _mm_set1_ps(d2[b])));
 #pragma GCC unroll 4
 				for (int i = 0; i < 4; i++)
-					acc[i] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot32(type, c[i],
-								 act32(q2 + 32 * b))), lane_of(m, i), acc[i]);
+					acc[i] = scaled(dot32(type, c[i], act32(q2 + 32 * b)), scale[i], acc[i]);
 			}
 		}
 		off = _mm_add_ps(hsum4(acc[0], acc[1], acc[2], acc[3]), off);
@@ -245,7 +278,7 @@ void few_rows256(int type, size_t bytes, const struct rows *w, const struct act 
 
 	for (size_t r = w->r0; r < w->r1; r++) {
 		const uint8_t *p = w->data + r * w->row_bytes;
-		struct sums one = { _mm256_setzero_ps(), 0 };
+		struct sums one = { _mm256_setzero_ps(), _mm256_setzero_ps() };
 		float out[4];
 
 		for (size_t b = 0; b < n; b++) {
@@ -254,8 +287,9 @@ void few_rows256(int type, size_t bytes, const struct rows *w, const struct act 
 			few_block(type, p + b * bytes, q + b * 256, d + b * 8, s + b * 16, &one);
 			few_fine(type, 8, p + b * bytes, q2 + b * 256, d2 + b * 8, &one);
 		}
+		one.acc = _mm256_add_ps(one.acc, one.off);
 		_mm_storeu_ps(out, hsum4(one.acc, one.acc, one.acc, one.acc));
-		y[r] = out[0] + one.off;
+		y[r] = out[0];
 	}
 }
 

@@ -49,9 +49,9 @@ static inline float f16_at(const uint8_t *p)
 /* Low nibbles of 16 bytes, then high nibbles: 32 codes in order. */
 static inline __m256i nibbles32(const uint8_t *p)
 {
-	__m128i b = _mm_loadu_si128((const __m128i *)p);
-	__m256i v = _mm256_inserti128_si256(_mm256_castsi128_si256(b), _mm_srli_epi16(b, 4), 1);
+	__m256i v = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p));
 
+	v = _mm256_srlv_epi32(v, _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4));
 	return _mm256_and_si256(v, _mm256_set1_epi8(15));
 }
 
@@ -87,10 +87,10 @@ static inline void k_scale(const uint8_t *s, size_t b, uint8_t *sc, uint8_t *mn)
 	}
 }
 
-/* Six-bit codes of half a Q6_K block: 128 of them, centred, in order. */
-static inline void q6_half(const uint8_t *ql, const uint8_t *qh, __m256i out[4])
+/* Six-bit codes of half a Q6_K block: 128 of them, unsigned, in order. */
+static inline void q6_codes(const uint8_t *ql, const uint8_t *qh, __m256i out[4])
 {
-	const __m256i low = _mm256_set1_epi8(15), two = _mm256_set1_epi8(3), mid = _mm256_set1_epi8(32);
+	const __m256i low = _mm256_set1_epi8(15), two = _mm256_set1_epi8(3);
 	__m256i a = _mm256_loadu_si256((const __m256i *)ql);
 	__m256i b = _mm256_loadu_si256((const __m256i *)(ql + 32));
 	__m256i h = _mm256_loadu_si256((const __m256i *)qh);
@@ -103,8 +103,6 @@ static inline void q6_half(const uint8_t *ql, const uint8_t *qh, __m256i out[4])
 				 _mm256_slli_epi16(_mm256_and_si256(_mm256_srli_epi16(h, 4), two), 4));
 	out[3] = _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(b, 4), low),
 				 _mm256_slli_epi16(_mm256_and_si256(_mm256_srli_epi16(h, 6), two), 4));
-	for (int i = 0; i < 4; i++)
-		out[i] = _mm256_sub_epi8(out[i], mid);
 }
 
 static const int8_t IQ4_VALUES[16] = { -127, -104, -83, -65, -49, -35, -22, -10,
@@ -246,9 +244,9 @@ static inline void unpack_row(int type, const uint8_t *src, size_t n, int8_t *co
 			for (int half = 0; half < 2; half++) {
 				__m256i out[4];
 
-				q6_half(src + 64 * half, src + 128 + 32 * half, out);
+				q6_codes(src + 64 * half, src + 128 + 32 * half, out);
 				for (int i = 0; i < 4; i++)
-					_mm256_storeu_si256(c++, out[i]);
+					_mm256_storeu_si256(c++, _mm256_sub_epi8(out[i], _mm256_set1_epi8(32)));
 			}
 		}
 		break;
