@@ -82,7 +82,7 @@ static void word(struct buf *out, const struct diff_report *r, uint32_t at)
 	str(out, diff_word(r, at));
 }
 
-/* Our own sentences mark names with backquotes. */
+/* Sentences mark names with backquotes. */
 static void words_with_code(struct buf *out, const char *s)
 {
 	while (*s) {
@@ -132,10 +132,7 @@ static void sentence(const struct diff_view *v, struct buf *out, const struct di
 	enum { SHOWN = 12 };
 
 	buf_addf(out, "<li%s>", s->by_model ? " class=\"by\"" : "");
-	if (s->by_model)
-		word(out, v->r, s->text);
-	else
-		words_with_code(out, diff_word(v->r, s->text));
+	words_with_code(out, diff_word(v->r, s->text));
 	for (uint32_t i = 0; i < s->n_ref && i < SHOWN; i++)
 		hunk_ref(v, out, v->r->ref[s->ref + i]);
 	buf_adds(out, s->n_ref > SHOWN ? " …</li>\n" : "</li>\n");

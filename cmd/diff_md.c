@@ -95,7 +95,7 @@ static void sentence(struct buf *out, const struct diff_report *r, const struct 
 	enum { SHOWN = 8 };
 
 	buf_adds(out, s->by_model ? "- *" : "- ");
-	text(out, diff_word(r, s->text), strlen(diff_word(r, s->text)), !s->by_model);
+	text(out, diff_word(r, s->text), strlen(diff_word(r, s->text)), true);
 	if (s->by_model)
 		buf_addc(out, '*');
 	for (uint32_t i = 0; i < s->n_ref && i < SHOWN; i++)

@@ -268,30 +268,41 @@ static bool went(const struct seen *x)
 	return x && x->went > x->came;
 }
 
-/* The names and numbers that a verb is about: up to the next verb. */
+static bool is_preposition(const char *low)
+{
+	static const char *const words[] = { "to", "in", "from", "of", "with", "for", "on", "into", "by", "as", "at", "within" };
+
+	return in_list(low, words, ARRAY_LEN(words));
+}
+
+/* Every name and number that a verb is about, up to a preposition, must have come or gone: "adds X to f",
+ * f was there.  Where there is none before it, one behind it must have. */
 static bool direction_holds(const struct said *w, size_t n)
 {
 	enum direction d = NO_DIRECTION;
-	bool asked = false, good = false;
+	bool about = false, named = false, later = false, good = false;
 
 	for (size_t i = 0; i <= n; i++) {
 		enum direction next = i < n ? verb(w[i].low) : NO_DIRECTION;
 
 		if (i == n || next) {
-			if (d && asked && !good)
+			if (d && !named && later && !good)
 				return false;
 			if (i == n)
 				break;
 			d = next;
-			asked = good = false;
+			about = true;
+			named = later = good = false;
 			continue;
 		}
+		if (is_preposition(w[i].low))
+			about = false;
 		if (!d || (!w[i].name && !w[i].number) || !w[i].exact)
 			continue;
-		/* "adds X to f": where it went is not what came. */
-		if (asked && i && (!strcmp(w[i - 1].low, "to") || !strcmp(w[i - 1].low, "in") || !strcmp(w[i - 1].low, "from")))
-			continue;
-		asked = true;
+		if (about && !(d == CAME ? came(w[i].exact) : went(w[i].exact)))
+			return false;
+		named |= about;
+		later |= !about;
 		good |= d == CAME ? came(w[i].exact) : went(w[i].exact);
 	}
 	return true;
@@ -353,7 +364,7 @@ static bool claims(const struct said *w, size_t n, struct table *t)
 	static const char *const stems[] = { "improv", "ensur", "fix", "bug", "perform", "effici", "secur", "readab",
 					     "optimi", "better", "faster", "correct", "simplif", "enhanc", "prevent", "robust",
 					     "clean", "refactor", "support", "compatib", "clari", "consisten", "maintain",
-					     "unnecess", "redund", "unused", "important", "proper", "handl" };
+					     "unnecess", "differen", "approach", "redund", "unused", "important", "proper", "handl" };
 	static const char *const counts[] = { "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten" };
 	static const char *const absent[] = { "not", "no", "never", "none", "without", "nothing", "unchanged", "cannot" };
 
@@ -373,7 +384,7 @@ static bool claims(const struct said *w, size_t n, struct table *t)
 }
 
 bool diff_check(const char *sentence, size_t n, const char *hunk, size_t n_hunk, const char *around,
-		const char **why)
+		bool prose, const char **why)
 {
 	struct said w[SENTENCE_WORDS];
 	struct table t = { 0 };
@@ -401,7 +412,7 @@ bool diff_check(const char *sentence, size_t n, const char *hunk, size_t n_hunk,
 	}
 	if (!broken && claims(w, k, &t))
 		broken = "claim";
-	if (!broken && ((!facts && tied < 3) || 5 * found < 3 * words))
+	if (!broken && ((!facts && (!prose || tied < 3)) || 5 * found < 3 * words))
 		broken = "words";
 	if (!broken && (!direction_holds(w, k) || !pair_holds(w, k) || !size_holds(w, k)))
 		broken = "direction";

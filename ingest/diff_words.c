@@ -338,9 +338,10 @@ static void around(const struct diff_report *r, uint32_t hunk, struct buf *out)
 static int keep(struct words *w, uint32_t file, struct buf *text, const uint32_t *hunk, size_t n_hunk, const char *lines,
 		size_t n_lines, const char *near, struct err *e)
 {
+	bool prose = file != UINT32_MAX && !w->r->file[file].language;
 	const char *why;
 
-	if (!diff_check(text->data, text->len, lines, n_lines, near, &why)) {
+	if (!diff_check(text->data, text->len, lines, n_lines, near, prose, &why)) {
 		w->r->n_cut++;
 		if (w->o->on_cut)
 			w->o->on_cut(w->o->ctx, file == UINT32_MAX ? "overview" : diff_word(w->r, w->r->file[file].path),

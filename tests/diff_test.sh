@@ -4,6 +4,7 @@
 # shellcheck source=tests/tap.sh
 . "${srcdir:-.}/tests/tap.sh"
 : "${JSON_CHECK:=$PWD/tests/json_check}"
+: "${TINY_FILE:=$PWD/tests/tiny_file}"
 vectors=$srcdir/tests/vectors/diff
 cd "$tmp" || exit 99
 export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@example.org GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@example.org
@@ -168,6 +169,19 @@ cp "$out" facts.json
 check "with --json it is a note in the document" says '"facts alone, without a model'
 check "which fits, and stderr is silent" fits facts.json
 check "(silent)" silent
+
+# --- with a model that babbles ---
+for arch in llama llama4; do
+  "$TINY_FILE" "$arch.gguf" 7 "$arch"
+  run "$FOLIO" -L words --json -m "$arch.gguf" diff -C r v1..v2
+  check "$arch: what it says is cut, the report comes" is 0
+  cp "$out" words.json
+  check "$arch: the JSON fits" fits words.json
+  check "$arch: every sentence that was cut is counted" test -z "$(grep '"cut_sentences":0' "$out")"
+  check "$arch: files without one are named, with the reason" says "could not be tied to a hunk"
+done
+run "$FOLIO" -L words -v -m llama.gguf diff -C r v1..v2
+check "-v shows what was cut" complains "cut for its"
 
 # --- worktree, folders, archives, snapshots ---
 echo more >>r/run.sh

@@ -19,7 +19,7 @@ static const char hunk[] =
 static void holds(const char *sentence)
 {
 	const char *why;
-	bool good = diff_check(sentence, strlen(sentence), hunk, sizeof(hunk) - 1, "src/store.py load", &why);
+	bool good = diff_check(sentence, strlen(sentence), hunk, sizeof(hunk) - 1, "src/store.py load", false, &why);
 
 	ok(good, "holds: %s (%s)", sentence, why);
 }
@@ -27,7 +27,7 @@ static void holds(const char *sentence)
 static void cut(const char *sentence, const char *rule)
 {
 	const char *why;
-	bool good = diff_check(sentence, strlen(sentence), hunk, sizeof(hunk) - 1, "src/store.py load", &why);
+	bool good = diff_check(sentence, strlen(sentence), hunk, sizeof(hunk) - 1, "src/store.py load", false, &why);
 
 	ok(!good && !strcmp(why, rule), "cut for its %s: %s (%s)", rule, sentence, why);
 }
@@ -46,6 +46,7 @@ static void test_check(void)
 	cut("This change decreases the timeout from 30 to 45.", "direction");
 	cut("This change adds `log.warning` to `load`.", "direction");
 	cut("This change removes `open_cached` from `load`.", "direction");
+	cut("This change removes the `log` and `path` arguments of `load`.", "direction");
 	cut("This change replaces `open_cached` with `open`.", "direction");
 	cut("This change improves the timeout of `load`.", "claim");
 	cut("This change ensures that `open_cached` has a timeout.", "claim");
@@ -54,6 +55,10 @@ static void test_check(void)
 	cut("This change rewrites the network layer of a server.", "words");
 	cut("This change updates the code in the file.", "words");
 	cut("This change is a timeout that was cached.", "words");
+	cut("This change makes a cached open with a slow warning.", "words");
+	ok(diff_check("The keeper kept the lantern of Orrin lit.", 41, "-The keeper slept.\n+The keeper kept the lantern lit.\n", 52,
+		      "Orrin", true, NULL), "in prose three words of changed lines are enough");
+	cut("This change uses a different timeout for `open_cached`.", "claim");
 	cut("A timeout.", "length");
 	cut("", "length");
 	ok(diff_check_trim("It adds `x`. And more.", 22) == 12, "the first sentence is kept");

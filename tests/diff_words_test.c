@@ -127,7 +127,7 @@ static void test_words(void)
 		const char *text = diff_word(&r, x->text);
 
 		holds += x->by_model && h && diff_check(text, strlen(text), r.text.data + h->text, h->n_text,
-							diff_word(&r, r.file[h->file].path), NULL);
+							diff_word(&r, r.file[h->file].path), false, NULL);
 	}
 	ok(holds == by_model(&r), "what stands holds against its hunk");
 	ok(n_extent() > 0, "the spans around the hunks are pages of the library");
