@@ -329,7 +329,7 @@ static void test_damage(const char *want)
 		char *path = kv_store_path(pages_store(p), SEGMENT_KV, m[i].ref.number);
 		int fd = open(path, O_RDWR);
 		off_t at = (off_t)(m[i].ref.off + m[i].ref.bytes - 200);
-		char byte;
+		char byte = 0;
 
 		if (fd < 0 || pread(fd, &byte, 1, at) != 1)
 			ok(0, "a page is damaged");

@@ -53,7 +53,7 @@ static void count(struct fill *f, int *n_part, int *n_sketch)
 	struct spanidx si;
 	struct sketch sk;
 	struct view *v;
-	size_t n;
+	size_t n = 0;
 
 	*n_part = *n_sketch = 0;
 	if (derive_get(f->c, f->engine, &d, &e) ||
@@ -136,7 +136,7 @@ static void test_fill(void)
 static void flip(const char *name, const char *file, off_t at)
 {
 	char path[96];
-	uint8_t c;
+	uint8_t c = 0;
 	int fd;
 
 	snprintf(path, sizeof(path), "%s/segments/%s", name, file);
@@ -179,7 +179,7 @@ static void test_repair(void)
 	struct care_repaired r;
 	struct derive d;
 	char si[32] = "";
-	struct cat_mount *m;
+	struct cat_mount *m = NULL;
 	const char *said;
 	struct fill f;
 	size_t n;

@@ -743,7 +743,7 @@ static void flip(const struct lib *lib, size_t i, uint32_t layer, uint32_t page)
 	char *path = kv_store_path(lib->st, SEGMENT_KV, lib->entry[i].kv.number);
 	int fd = open(path, O_RDWR);
 	off_t at;
-	char c;
+	char c = 0;
 
 	extent_plan_init(&plan, &lib->geom, lib->entry[i].type, lib->entry[i].n_token, NULL);
 	at = (off_t)(lib->entry[i].kv.off + extent_strip_off(&plan, layer, page) + 100);

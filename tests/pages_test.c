@@ -264,7 +264,7 @@ static void test_sketches(const char *name, bool irope)
 	struct care_verified ver;
 	struct library *lib;
 	struct catalog *c;
-	struct pages *p;
+	struct pages *p = NULL;
 	struct view *v;
 	uint64_t n = 0;
 	struct err e;
