@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define AT(field) OPT_AT(struct ingest_cmd_opts, field)
@@ -511,6 +512,20 @@ static int run_pages(struct ingest_run *u, struct library *lib, struct err *e)
 	return rc;
 }
 
+/* Numbers for a full disk. */
+static void say_room(const struct library *lib, struct err *e)
+{
+	char room[16], all[16];
+	struct statvfs v;
+
+	if (statvfs(lib_dir(lib), &v))
+		return;
+	err_hint(e, ERR_FULL, "%s of %s are free on the disk of '%s'; what was committed is kept, and with more "
+		 "room the same command goes on",
+		 term_bytes(room, (double)v.f_bavail * (double)v.f_frsize),
+		 term_bytes(all, (double)v.f_blocks * (double)v.f_frsize), lib_dir(lib));
+}
+
 static int run(struct ingest_run *u, struct err *e)
 {
 	const struct ingest_cmd_opts *o = u->c->opts;
@@ -534,6 +549,8 @@ static int run(struct ingest_run *u, struct err *e)
 		rc = run_text(u, lib, e);
 	if (!rc && !o->text_only)
 		rc = run_pages(u, lib, e);
+	if (rc == ERR_FULL && lib)
+		say_room(lib, e);
 	lib_close(lib);
 	return rc;
 }

@@ -3,7 +3,6 @@
 #include "ingest/walk.h"
 
 #include "base/size.h"
-#include "base/stop.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,22 +27,22 @@ void walk_fill_stat(struct item *it, const struct stat *st)
 	it->mode = st->st_mode;
 }
 
-static int read_fd(int fd, const char *name, size_t max, struct buf *out, struct err *e)
+static int read_fd(int fd, bool waits, const char *name, size_t max, struct buf *out, struct err *e)
 {
 	size_t start = out->len;
 
 	for (;;) {
 		size_t want = MIN((size_t)1 << 18, max - (out->len - start) + 1);
+		int rc = waits ? walk_wait(fd, e) : 0;
 		ssize_t n;
 
+		if (rc)
+			return rc;
 		if (!buf_reserve(out, want))
 			return err_nomem(e);
 		n = read(fd, out->data + out->len, want);
-		if (n < 0 && errno == EINTR) {
-			if (stop_requested())	/* a pipe may have nothing to say for ever */
-				return err_set(e, ERR_INTR, "interrupted");
+		if (n < 0 && (errno == EINTR || (waits && errno == EAGAIN)))
 			continue;
-		}
 		if (n < 0)
 			return err_set(e, ERR_IO, "cannot read '%s': %s", name, strerror(errno));
 		if (n == 0)
@@ -71,7 +70,7 @@ static int read_file(const struct item *it, size_t max, struct buf *out, struct 
 	else if (!buf_reserve(out, MIN((size_t)st.st_size, max) + 1))
 		rc = err_nomem(e);
 	else
-		rc = read_fd(fd, it->path, max, out, e);
+		rc = read_fd(fd, false, it->path, max, out, e);
 	if (!rc && after && !fstat(fd, &st))
 		walk_fill_stat(after, &st);
 	close(fd);
@@ -87,7 +86,7 @@ int item_read(const struct item *it, size_t max, struct buf *out, struct item *a
 	if (it->origin == FROM_FILE)
 		rc = read_file(it, max, out, after, e);
 	else if (it->origin == FROM_STDIN)
-		rc = read_fd(STDIN_FILENO, "stdin", max, out, e);
+		rc = read_fd(STDIN_FILENO, true, "stdin", max, out, e);
 	else if (it->read)
 		rc = it->read(it->self, it, max, out, e);
 	else

@@ -212,8 +212,7 @@ static int finish_job(struct run *u, struct job *j, struct err *e)
 		job_free(j);
 		return rc;
 	}
-	if (j->it->size != UINT64_MAX && j->it->kind == ITEM_FILE)
-		u->r->bytes_read += j->it->size;
+	u->r->bytes_read += j->n_read;
 	if (j->it->state != STATE_TAKE) {
 		count_left_out(u, j->it);
 	} else {

@@ -7,7 +7,7 @@
 #include "ingest/classify.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +20,18 @@
 int walk_stopped(struct err *e)
 {
 	return stop_requested() ? err_set(e, ERR_INTR, "interrupted") : 0;
+}
+
+int walk_wait(int fd, struct err *e)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	int rc, n;
+
+	do {
+		rc = walk_stopped(e);
+		n = rc ? 0 : poll(&p, 1, 100);
+	} while (!rc && (n == 0 || (n < 0 && errno == EINTR)));
+	return rc;
 }
 
 uint64_t walk_max_file(const struct walk *w)
@@ -350,35 +362,54 @@ int walk_run(const struct walk_opts *o, const char *const *roots, size_t n_root,
 	return rc;
 }
 
+static int read_list(struct walk *w, int fd, char end, struct err *e)
+{
+	struct buf b = { 0 };
+	int rc = 0;
+
+	for (bool more = true; more && !rc;) {
+		size_t at = 0;
+		char *stop;
+		ssize_t n;
+
+		rc = walk_wait(fd, e);
+		if (!rc && !buf_reserve(&b, 65536))
+			rc = err_nomem(e);
+		n = rc ? 0 : read(fd, b.data + b.len, 65536);
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (n < 0)
+			rc = err_set(e, ERR_IO, "cannot read the list of files: %s", strerror(errno));
+		if (n > 0)
+			b.len += (size_t)n;
+		else if (b.len)
+			buf_addc(&b, end);	/* the last line needs no end of its own */
+		more = n > 0;
+		if (b.failed)
+			rc = err_nomem(e);
+		while (!rc && at < b.len && (stop = memchr(b.data + at, end, b.len - at))) {
+			*stop = 0;
+			if (b.data[at])
+				rc = walk_root(w, b.data + at, false, true, e);
+			at = (size_t)(stop + 1 - b.data);
+			if (!rc)
+				rc = walk_stopped(e);
+		}
+		if (at)
+			memmove(b.data, b.data + at, b.len - at);
+		b.len -= at;
+	}
+	buf_release(&b);
+	return rc;
+}
+
 int walk_list(const struct walk_opts *o, int fd, bool nul, walk_fn *fn, void *ctx, struct err *e)
 {
-	int dup_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3), rc;
-	FILE *f = dup_fd >= 0 ? fdopen(dup_fd, "r") : NULL;
-	char *line = NULL;
-	size_t cap = 0;
 	struct walk w;
-	ssize_t n;
+	int rc = walk_begin(&w, o, fn, ctx, e);
 
-	if (!f) {
-		if (dup_fd >= 0)
-			close(dup_fd);
-		return err_set(e, ERR_IO, "cannot read the list of files: %s", strerror(errno));
-	}
-	rc = walk_begin(&w, o, fn, ctx, e);
-	while (!rc && (n = getdelim(&line, &cap, nul ? 0 : '\n', f)) > 0) {
-		if (!nul && line[n - 1] == '\n')
-			line[--n] = 0;
-		if (n && line[0])
-			rc = walk_root(&w, line, false, true, e);
-		if (!rc)
-			rc = walk_stopped(e);
-	}
 	if (!rc)
-		rc = walk_stopped(e);
-	if (!rc && ferror(f))
-		rc = err_set(e, ERR_IO, "cannot read the list of files: %s", strerror(errno));
-	free(line);
-	fclose(f);
+		rc = read_list(&w, fd, nul ? 0 : '\n', e);
 	walk_end(&w);
 	return rc;
 }

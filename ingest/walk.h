@@ -33,6 +33,9 @@ enum { RULE_FILE_MAX = 16 << 20 };
 
 /* ERR_INTR when the user wants to stop. */
 int walk_stopped(struct err *e);
+/* Wait until a pipe or terminal can be read or has ended.  ERR_INTR as soon as somebody asks to stop: a
+ * signal between a look and a read() would otherwise wait as long as the other end is silent. */
+int walk_wait(int fd, struct err *e);
 
 /* Move to an entry of the current folder and back.  ERR_NOMEM. */
 struct place { size_t full, path; };

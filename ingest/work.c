@@ -173,6 +173,7 @@ static void one_job(struct work *w, struct extractor *x, struct job *j)
 
 	if (!get_bytes(w, j))
 		return;
+	j->n_read = j->bytes.len;
 	rc = extract(x, j->it->path, j->bytes.data ? j->bytes.data : "", j->bytes.len, &j->doc, &e);
 	buf_release(&j->bytes);
 	if (rc == ERR_MISMATCH) {

@@ -50,7 +50,7 @@ struct job {
 	struct cat_anchor *anchor;	/* with has_text: doc.n_anchor of them, names in doc */
 	struct cat_blob *blob;		/* NULL unless it->state is STATE_TAKE afterwards */
 	uint8_t          sha256[32];	/* of the text */
-	uint64_t         n_text, n_token;
+	uint64_t         n_read, n_text, n_token;
 	int64_t          document;	/* the owner's: where the text was put */
 	struct cat_stat  st;		/* to be stored */
 	int              rc;
