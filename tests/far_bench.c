@@ -337,7 +337,7 @@ static void select_rows(struct bench *b, uint64_t n, const struct took *t, doubl
 static void speed(struct bench *b)
 {
 	static const uint64_t size[] = { 8192, 65536, 1000000, 10000000 };
-	double t0 = clock_now(), anon, file, rate, at_8k = 0, t_open;
+	double t0 = clock_now(), anon, file, rate, at_8k = 0, t_open, cpu;
 	struct view *v;
 	struct far *f;
 	struct err e;
@@ -345,11 +345,13 @@ static void speed(struct bench *b)
 	open_library(b);
 	open_model(b, getenv("FOLIO_BENCH_THREADS") ? atoi(getenv("FOLIO_BENCH_THREADS")) : 0);
 	t_open = clock_now();
+	cpu = cpu_now();
 	mount_all(b);
 	v = mount(b, UINT64_MAX);
 	must(far_new(&f, b->en, v, &(struct far_opts){ .mode = FAR_SELECT }, &e), &e, "far");
 	row("open", b->n_token, "library and model", 1e3 * (t_open - t0), "ms", "page cache as it was");
 	row("open", b->n_token, "mounting", 1e3 * (clock_now() - t_open), "ms", "catalog to far attention");
+	row("open", b->n_token, "mounting", 1e3 * (cpu_now() - cpu), "ms", "processor time");
 	row("bytes a token", b->n_token, kv_type_name(encoder_type(b->enc)), (double)view_bytes(v) / (double)b->n_token,
 	    "B", "K and V");
 	far_free(f);
@@ -532,7 +534,7 @@ static void orders(struct bench *b, int n_order, uint64_t n_token)
 /* ---- recall ---- */
 
 #define BATCH 20
-#define WRITE 24
+#define WRITE 8		/* tokens; the answers have seven bytes */
 
 struct probe {
 	char *prompt, *answer;
@@ -631,7 +633,7 @@ static void recall_by(struct bench *b, struct view *v, struct probe *p, size_t n
 
 static void recall(struct bench *b, const char *path)
 {
-	static const uint32_t rerank[] = { 4096, 2048, 1024, 512, 256 };
+	static const uint32_t rerank[] = { FAR_RERANK, 64 };
 	struct probe *p;
 	struct view *v;
 	size_t n = read_probes(path, &p);

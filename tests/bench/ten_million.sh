@@ -8,8 +8,10 @@
 #
 # Prints what,tokens,variant,value,unit,note (tests/far_bench.c says what is inside each figure).
 folio=$1 bench=$2 model=$3 dir=$4 tokens=${5:-10000000}
-[ -x "$folio" ] && [ -x "$bench" ] && [ -f "$model" ] && [ -n "$dir" ] ||
-  { echo "usage: $0 FOLIO FAR_BENCH MODEL DIR [TOKENS]" >&2; exit 2; }
+if [ ! -x "$folio" ] || [ ! -x "$bench" ] || [ ! -f "$model" ] || [ -z "$dir" ]; then
+  echo "usage: $0 FOLIO FAR_BENCH MODEL DIR [TOKENS]" >&2
+  exit 2
+fi
 mkdir -p "$dir/needles" || exit 1
 export LC_ALL=C
 lib=$dir/library
