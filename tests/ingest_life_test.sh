@@ -16,7 +16,7 @@ export FOLIO_MODEL="$tmp/tiny.gguf" FOLIO_THREADS=1
 lines() { awk -v a="$1" -v b="$2" 'BEGIN { for (i = a; i < b; i++) print "line " i " says word" i * 7919 % 10007 " here" }'; }
 # tokens: of the last --json run, encoded and total
 # shellcheck disable=SC2317
-tokens() { [ "$(jq ".tokens.$1" "$out")" "$2" "$3" ]; }
+tokens() { test "$(jq ".tokens.$1" "$out")" "$2" "$3"; }
 # state LIBRARY: everything a question can see of it
 state() { "$FOLIO" -L "$1" ls --json | jq -S '[.sources[] | {name, snapshot, complete, files}]'; }
 
