@@ -11,8 +11,9 @@
  *   oracle   the same for the tokens with the largest exact scores: the most that so many tokens can hold
  *   ratio    mass / oracle
  *   best     share of queries and heads whose best token is among the chosen ones
- * Codes: signs (cache/sketch.h); re-ranked: of four times as many by signs, the best by exact score; 32
- * principal components in f32; boxes (min and max of a page of 64) and means of pages, which choose whole pages.  bytes: of the code, per token and KV head, at 8 bits a component. */
+ * Codes: signs (cache/sketch.h); re-ranked: of four times as many by signs, the best by exact
+ * score; 32 principal components in f32; boxes (min and max of a page of 64) and means of pages,
+ * which choose whole pages.  bytes: of the code, per token and KV head, at 8 bits a component. */
 #include "config.h"
 
 #include "base/buf.h"
