@@ -194,7 +194,8 @@ void asking_json(struct asking *s, const struct ask_opts *o)
 	jw_uint(&j, "total_tokens", a->total);
 	jw_bool(&j, "total_estimated", a->total_estimated);
 	jw_str(&j, "selection", a->exact ? "exact" : "select");
-	jw_str(&j, "chosen_by", a->by_attention ? "attention" : "full text");
+	jw_str(&j, "chosen_by", a->by_attention ? "attention" :
+			       a->by_heads ? "retrieval heads and full text" : "full text");
 	jw_str(&j, "label", a->exact ? "exact" : "estimated");
 	if (a->by_attention)
 		jw_real(&j, "mass", a->mass);

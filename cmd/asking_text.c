@@ -121,7 +121,8 @@ static void print_rests_on(struct asking *s)
 	else
 		note(s->c, "attended %llu of %s%llu tokens in %zu passage%s %s, isolated%s",
 		     (unsigned long long)a->attended, about, (unsigned long long)a->total, a->n_span,
-		     a->n_span == 1 ? "" : "s", a->exact ? "(all there are)" : "chosen by full text", kept);
+		     a->n_span == 1 ? "" : "s", a->exact ? "(all there are)" :
+		     a->by_heads ? "chosen by retrieval heads and full text" : "chosen by full text", kept);
 }
 
 void asking_sources(struct asking *s, const struct ask_opts *o)

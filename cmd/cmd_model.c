@@ -401,6 +401,15 @@ const struct cmd model_commands[] = {
 		  "The reference is slow: minutes for a model of half a billion weights.",
 	  .opts = model_check_opts, .opts_bytes = sizeof(struct model_check_opts), .max_args = 1,
 	  .run = model_check },
+	{ .name = "calibrate", .args = "[FILE...]",
+	  .summary = "find the heads of a model that point at what a question is about",
+	  .more = "Makes questions from comments and docstrings of the library's text, or of these files, and "
+		  "looks which attention heads of the model (-m) point at the passage the comment was taken "
+		  "from. Half of the questions find heads, the other half tests them. The list is kept beside the "
+		  "model, as MODEL.gguf.heads, and passages are chosen with it and full text from then on. Exits "
+		  "with 1 and keeps nothing when no heads help.",
+	  .opts = model_calibrate_opts, .opts_bytes = sizeof(struct model_calibrate_opts), .max_args = -1,
+	  .run = model_calibrate },
 	{ .name = "rm", .args = "NAME", .summary = "remove an installed model", .min_args = 1,
 	  .max_args = 1, .run = model_rm },
 	{ 0 }

@@ -41,5 +41,12 @@ struct model_check_opts {
 	const char *set;
 };
 extern const struct opt model_check_opts[];
+/* cmd_model_calibrate.c */
+int model_calibrate(struct ctx *c, int argc, char **argv);
+struct model_calibrate_opts {
+	int64_t questions, seed;
+	bool    dry_run;
+};
+extern const struct opt model_calibrate_opts[];
 
 #endif

@@ -218,7 +218,7 @@ static void rotate(const struct plan *p, const float *cos_sin, float *x)
 	}
 }
 
-static void angles(const struct forward *f, int64_t pos, float *cos_sin)
+void forward_angles(const struct forward *f, int64_t pos, float *cos_sin)
 {
 	uint32_t half = f->plan->n_rot / 2;
 
@@ -281,7 +281,7 @@ void forward_place_keys(const struct forward *f, uint32_t layer, float *k, size_
 	float cs[1024];
 
 	for (size_t t = 0; t < n; t++) {
-		angles(f, pos + (int64_t)t, cs);
+		forward_angles(f, pos + (int64_t)t, cs);
 		for (uint32_t i = 0; i < p->n_head_kv; i++)
 			place_head(f, layer, f->model->layer[layer].k_norm, cs,
 				   k + (t * p->n_head_kv + i) * p->head_dim);
@@ -382,7 +382,7 @@ static int begin(struct forward *f, const struct fwd_item *item, size_t n_item, 
 				      p->n_embd);
 			f->pos[t] = pos;
 			f->temperature[t] = plan_temperature_by(p, law, counted) / sqrtf((float)p->head_dim);
-			angles(f, pos, f->cos_sin + t * p->n_rot);
+			forward_angles(f, pos, f->cos_sin + t * p->n_rot);
 		}
 	}
 	*n_token = t;

@@ -87,4 +87,7 @@ int forward_run(struct forward *f, const struct fwd_item *item, size_t n_item, s
  * the norm that follows it: turns what a far_sink received into what a kv stores. */
 void forward_place_keys(const struct forward *f, uint32_t layer, float *k, size_t n, int64_t pos);
 
+/* The rotation of a position: n_rot / 2 cosines, then as many sines. */
+void forward_angles(const struct forward *f, int64_t pos, float *cos_sin);
+
 #endif

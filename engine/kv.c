@@ -116,7 +116,15 @@ bool kv_sees_prefix(const struct kv *kv, uint32_t layer, int64_t pos)
 
 size_t kv_prefix_slots(const struct kv *kv, uint32_t layer)
 {
-	return kv->start > 0 ? kv_slot(kv->prefix, layer, kv->start - 1) + 1 : 0;
+	return kv->start > 0 ? kv_slot(kv->prefix, layer, kv_end(kv->prefix) - 1) + 1 : 0;
+}
+
+int kv_skip(struct kv *kv, int64_t n, struct err *e)
+{
+	if (n < 0 || kv->n || !kv->prefix || kv->plan->n_far < kv->plan->n_layer)
+		return err_set(e, ERR_INVALID, "positions can be left out right behind a prefix, of far layers");
+	kv->start += n;
+	return 0;
 }
 
 int kv_truncate(struct kv *kv, int64_t n, struct err *e)

@@ -32,7 +32,7 @@ struct kv {
 	const struct plan *plan;
 	const struct kv *prefix;	/* or NULL; borrowed */
 	bool     f16;
-	int64_t  start;			/* position of the first own token */
+	int64_t  start;			/* position of the first own token: the prefix's end, see kv_skip */
 	int64_t  n;			/* own tokens */
 	bool     torn;			/* a pass failed after a chunk's edge: its last keys are lost */
 	struct kv_layer *layer;		/* [plan->n_layer] */
@@ -61,6 +61,10 @@ void *kv_v(const struct kv *kv, uint32_t layer, size_t b, uint32_t head);
 bool kv_sees_prefix(const struct kv *kv, uint32_t layer, int64_t pos);
 /* How many slots of the prefix's blocks are then filled. */
 size_t kv_prefix_slots(const struct kv *kv, uint32_t layer);
+
+/* Leave n positions out between the prefix and the first own token.  ERR_INVALID: there are own tokens
+ * already, no prefix, or near layers. */
+int kv_skip(struct kv *kv, int64_t n, struct err *e);
 
 /* Forget own tokens from n on.  Only back to the beginning of the open chunk where the plan has near
  * layers (ERR_INVALID: the slots before it were used again). */

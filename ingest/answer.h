@@ -54,6 +54,7 @@ struct answer {
 	bool       found;
 	bool       truncated;		/* max_tokens ended it */
 	bool       by_attention;	/* the model's attention chose what it rests on; else full text did */
+	bool       by_heads;		/* retrieval heads and full text chose the spans */
 	bool       exact;		/* all tokens asked were attended to */
 	double     mass;		/* by_attention: share of the softmax that was attended to */
 	struct answer_span *span;

@@ -207,11 +207,13 @@ static int all_spans(struct pages *p, const struct scope *s, const struct answer
 	return rc == ERR_NOMEM ? err_nomem(e) : rc;
 }
 
-static int best_spans(struct pages *p, struct catalog *c, const struct answer_opts *o, struct list *l, struct err *e)
+static int best_spans(struct pages *p, struct catalog *c, const struct answer_opts *o, struct list *l, bool *by_heads,
+		      struct err *e)
 {
 	struct buf words = { 0 };
 	struct choose_query q = { .snapshot = o->snapshot, .n_snapshot = o->n_snapshot, .document = o->document,
-				  .n_document = o->n_document, .k = o->n_span ? o->n_span : ANSWER_SPANS };
+				  .n_document = o->n_document, .k = o->n_span ? o->n_span : ANSWER_SPANS,
+				  .by_heads = by_heads };
 	uint64_t sum = 0;
 	size_t n = 0;
 	int rc;
@@ -247,7 +249,7 @@ int answer_find(struct pages *p, struct catalog *c, const struct answer_opts *o,
 	*out = (struct answer){ 0 };
 	rc = scope_open(&s, e);
 	if (!rc && o->attend != ATTEND_ALL)
-		rc = best_spans(p, c, o, &l, e);
+		rc = best_spans(p, c, o, &l, &out->by_heads, e);
 	if (!rc)
 		rc = count_tokens(&s, p, out, e);
 	if (!rc && o->attend == ATTEND_ALL)

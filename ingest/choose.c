@@ -3,6 +3,7 @@
 #include "ingest/choose.h"
 #include "base/size.h"
 #include "cache/search.h"
+#include "ingest/choose_heads.h"
 #include "ingest/rank.h"
 
 #include <stdlib.h>
@@ -146,6 +147,10 @@ int choose_spans(struct pages *p, struct catalog *c, const struct choose_query *
 	}
 	if (!rc)
 		rc = score_all(&w, c, &terms, e);
+	if (q->by_heads)
+		*q->by_heads = false;
+	if (!rc && pages_heads(p))
+		rc = choose_by_heads(p, c, q, &w.v, &w.n, e);
 	if (!rc) {
 		if (w.n)
 			qsort(w.v, w.n, sizeof(*w.v), by_score);

@@ -1,8 +1,16 @@
-/* ingest/choose.h - which spans of a library a question is about, by full text
+/* ingest/choose.h - which spans of a library a question is about, by full text and retrieval heads
  *
  * Full text (search.h) ranks passages of about 4 KiB; the spans they lie in are the candidates, and
  * rank.h puts those in order.  Documents that were not cut yet are cut here, so a library can be
  * asked as soon as its text is in.
+ *
+ * Where the model's retrieval heads are known (heads.h) and CHOOSE_COVERED of the tokens asked have pages,
+ * every span with pages is a candidate, and
+ *
+ *     score = z(mean over heads of (question - neutral question))  +  heads' text weight * z(full text)
+ *
+ * z over all candidates: distance from the mean in standard deviations.  Spans without pages then have the heads'
+ * mean.  With fewer pages full text alone decides: spans that happen to be encoded would be favoured.
  */
 #ifndef INGEST_CHOOSE_H
 #define INGEST_CHOOSE_H
@@ -11,8 +19,11 @@
 #include "cache/catalog.h"
 #include "ingest/pages.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#define CHOOSE_COVERED 0.75
 
 struct chosen {
 	struct cat_span span;
@@ -27,6 +38,7 @@ struct choose_query {
 	const int64_t *document;	/* only these, sorted; NULL: all */
 	size_t         n_document;
 	size_t         k;		/* spans wanted */
+	bool          *by_heads;	/* set: did retrieval heads take part?  May be NULL */
 };
 
 /* The best k spans, best first, in fresh memory.  *n may be 0: no word of the question occurs, or it

@@ -5,6 +5,7 @@
 #include "base/size.h"
 #include "base/stop.h"
 #include "cache/derive.h"
+#include "engine/heads.h"
 #include "ingest/cut.h"
 #include "ingest/doc.h"
 #include "ingest/pipeline.h"
@@ -20,6 +21,7 @@ struct pages {
 	struct kv_store *store;
 	struct kv_writer *writer;
 	struct derive    derive;	/* what stands beside each extent */
+	struct heads     heads;		/* n = 0: none known */
 	int64_t          text_of;	/* document in `text`, 0: none */
 	struct buf       text;
 	double           rate;		/* tokens a second, as seen last */
@@ -60,6 +62,36 @@ static int put_engine(struct pages *p, struct err *e)
 	return rc;
 }
 
+/* The catalog's list of pairs follows the model's profile. */
+static int put_heads(struct pages *p, struct err *e)
+{
+	const struct model *m = engine_model(encoder_engine(p->enc));
+	struct derive d = { 0 };
+	struct id now;
+	bool same;
+	int rc;
+
+	if (!heads_possible(&m->plan))
+		return 0;
+	rc = heads_find(&p->heads, m, e);
+	if (rc)
+		return rc == ERR_NOTFOUND ? 0 : rc;
+	rc = derive_get(p->cat, p->engine, &d, e);
+	now = derive_profile(p->heads.pair, p->heads.n_pair);
+	same = d.n_pair && id_eq(&now, &d.profile);
+	derive_release(&d);
+	if (rc || same)
+		return rc;
+	rc = cat_begin(p->cat, e);
+	if (rc)
+		return rc;
+	rc = derive_set_pairs(p->cat, p->engine, p->heads.pair, p->heads.n_pair, e);
+	if (!rc)
+		return cat_commit(p->cat, e);
+	cat_rollback(p->cat);
+	return rc;
+}
+
 int pages_open(struct pages **out, struct library *lib, struct encoder *enc, struct err *e)
 {
 	struct pages *p = calloc(1, sizeof(*p));
@@ -73,6 +105,8 @@ int pages_open(struct pages **out, struct library *lib, struct encoder *enc, str
 	p->enc = enc;
 	p->rate = 100;
 	rc = put_engine(p, e);
+	if (!rc)
+		rc = put_heads(p, e);
 	if (!rc)
 		rc = kv_store_open(&p->store, lib_segments(lib), e);
 	if (rc) {
@@ -90,6 +124,7 @@ void pages_close(struct pages *p)
 	kv_writer_free(p->writer);
 	kv_store_close(p->store);
 	derive_release(&p->derive);
+	heads_release(&p->heads);
 	buf_release(&p->text);
 	free(p);
 }
@@ -107,6 +142,16 @@ struct kv_store *pages_store(const struct pages *p)
 struct encoder *pages_encoder(const struct pages *p)
 {
 	return p->enc;
+}
+
+const struct heads *pages_heads(const struct pages *p)
+{
+	return p->heads.n ? &p->heads : NULL;
+}
+
+int pages_index(struct pages *p, struct err *e)
+{
+	return derive_fill(p->lib, p->store, p->engine, NULL, NULL, NULL, NULL, e);
 }
 
 /* ---- text and tokens ---- */

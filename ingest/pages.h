@@ -25,9 +25,12 @@
 
 enum { PAGES_BATCH_SECONDS = 20 };
 
+struct heads;
 struct pages;
 
-/* Borrow both until pages_close.  Puts the engine into the catalog when it is new. */
+/* Borrow both until pages_close.  Puts the engine into the catalog when it is new, and the model's retrieval
+ * heads (heads.h) when they are: pages encoded from now on come with their part of the span index.  A broken
+ * profile is an error. */
 int pages_open(struct pages **out, struct library *lib, struct encoder *enc, struct err *e);
 void pages_close(struct pages *p);
 
@@ -35,6 +38,10 @@ void pages_close(struct pages *p);
 int64_t pages_engine(const struct pages *p);
 struct kv_store *pages_store(const struct pages *p);
 struct encoder *pages_encoder(const struct pages *p);	/* borrowed */
+/* NULL: none are known of this model.  Borrowed. */
+const struct heads *pages_heads(const struct pages *p);
+/* Make the parts of the span index that stored pages lack; nothing where all is there. */
+int pages_index(struct pages *p, struct err *e);
 
 /* Make sure that these documents have span rows; documents cut before cost one look-up. */
 int pages_cut(struct pages *p, const int64_t *doc, size_t n, struct err *e);

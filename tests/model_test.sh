@@ -218,4 +218,32 @@ check "with -y it removes" test ! -f "$models/tiny.gguf"
 run "$FOLIO" model rm -y tiny
 check "what is not there exits 1" is 1
 
+# --- retrieval heads ---
+./tests/tiny_file "$tmp/heads.gguf"
+i=0
+while [ $i -lt 40 ]; do
+  {
+    echo "/* Gives back number $i of the things that nobody wanted to keep */"
+    j=0
+    while [ $j -lt 40 ]; do echo "x$i = call_$i($j, y$((i * j)));"; j=$((j + 1)); done
+  } >"$tmp/c$i.c"
+  i=$((i + 1))
+done
+run "$FOLIO" -m "$tmp/heads.gguf" model calibrate -n 16 --json "$tmp"/c*.c
+check "model calibrate finds heads, or says that none help" test "$rc" -le 1
+check "and tells what both halves say" says '"tested_on":{"questions":8'
+cp "$out" "$tmp/first"
+run "$FOLIO" -m "$tmp/heads.gguf" model calibrate -n 16 --json "$tmp"/c*.c
+check "twice the same" cmp "$out" "$tmp/first"
+rm -f "$tmp/heads.gguf.heads"
+run "$FOLIO" -m "$tmp/heads.gguf" model calibrate --dry-run -n 16 "$tmp"/c*.c
+check "--dry-run writes nothing" test ! -e "$tmp/heads.gguf.heads"
+run "$FOLIO" -m "$tmp/heads.gguf" model calibrate -n 16 "$tmp/c1.c"
+check "too few comments are refused" is 2
+check "and counted" grep -q 'only 1 passages' "$err"
+run "$FOLIO" -m "$tmp/heads.gguf" model calibrate -n 16 "$tmp/heads.gguf"
+check "a file that is no text is refused" is 2
+run "$FOLIO" -m "$tmp/heads.gguf" model calibrate -n 5 "$tmp/c1.c"
+check "so are too few questions" is 2
+
 finish
