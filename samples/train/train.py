@@ -1,10 +1,13 @@
 """Wire the model, then train it.
 
-    train.py WORK [--steps N] [--seed S] [--lr R] [--threads T]
+    train.py WORK [--steps N] [--stop N] [--seed S] [--lr R] [--init CHECKPOINT] [--all] [--threads T]
 
 WORK gets tokenizer.json, wired.pt (the control), trained.pt, trained.gguf and log.jsonl.
 One step: one haystack of 6 chunks, about 30 questions, each in a chunk of its own; the far layer
 sees the haystack and keys of earlier haystacks, which are distractors: its keys carry no position.
+
+--all trains every weight.  Without it embeddings and output are the wired ones (put back, where --init has
+others), and what is wired of queries, keys and values stays.
 """
 import argparse
 import json
@@ -23,7 +26,7 @@ from export import rounded, write_gguf
 from model import Model, wire
 from tasks import KINDS, Data
 
-WEIGHT = {"value": 1.0, "chain": 1.0, "variable": 1.0, "values": .3, "line": .1}
+WEIGHT = {"value": 1.0, "chain": 1.0, "variable": 1.0}
 BANK = 3072                 # keys of earlier haystacks
 
 
@@ -51,6 +54,7 @@ def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("work", type=pathlib.Path)
     ap.add_argument("--steps", type=int, default=400)
+    ap.add_argument("--stop", type=int, default=0, help="end after this step, the rate not yet down")
     ap.add_argument("--seed", type=int, default=1)
     ap.add_argument("--lr", type=float, default=2e-3)
     ap.add_argument("--init", type=pathlib.Path, help="go on from this checkpoint")
@@ -64,7 +68,11 @@ def main():
     m = Model()
     wired = a.work / "wired.pt"
     if a.init:
-        m.load_state_dict(torch.load(a.init, weights_only=True)["state"])
+        state = torch.load(a.init, weights_only=True)["state"]
+        if not a.all:
+            first = torch.load(wired, weights_only=True)["state"]
+            state.update(emb=first["emb"], head=first["head"])
+        m.load_state_dict(state)
     elif wired.exists():
         m.load_state_dict(torch.load(wired, weights_only=True)["state"])
     else:
@@ -79,14 +87,15 @@ def main():
             for n, p in train.items()}
     print(sum(int(f.sum()) for f in free.values()), "weights are trained", flush=True)
     opt = torch.optim.AdamW(train.values(), lr=a.lr, betas=(.9, .98), weight_decay=0)
+    weight = {**WEIGHT, "values": .5 if a.all else .3, "line": .3 if a.all else .1}
     bk = bv = torch.zeros(0, 128)
     t0 = time.process_time()
     log = (a.work / "log.jsonl").open("a" if a.init else "w")
     for step in range(1, a.steps + 1):
         for g in opt.param_groups:
-            g["lr"] = a.lr * min(1, step / 10) * (.05 + .95 * .5 * (1 + math.cos(math.pi * step / a.steps)))
+            g["lr"] = a.lr * min(1, step / (20 if a.all else 10)) * (.05 + .95 * .5 * (1 + math.cos(math.pi * step / a.steps)))
         t, see, q, mask = map(torch.from_numpy, data.batch())
-        with torch.set_grad_enabled(step % 4 == 0):         # three of four steps train the readers alone
+        with torch.set_grad_enabled(step % (2 if a.all else 4) == 0):   # the others train the readers alone
             k, v = m.keys(m.near(t))
             k, v = k[see], v[see]
         row, pos = mask.nonzero(as_tuple=True)
@@ -95,7 +104,7 @@ def main():
         kind, gold = mask[row, pos] - 1, q[row, pos + 1]
         nll = F.cross_entropy(logits, gold, reduction="none")
         each = {n: nll[kind == i] for i, n in enumerate(KINDS)}
-        loss = sum(WEIGHT[n] * x.mean() for n, x in each.items() if len(x))
+        loss = sum(weight[n] * x.mean() for n, x in each.items() if len(x))
         opt.zero_grad()
         loss.backward()
         for n, p in train.items():
@@ -114,6 +123,8 @@ def main():
             torch.save({"state": m.state_dict(), "step": step, "args": {k: str(v) for k, v in vars(a).items()}},
                        a.work / "trained.pt")
             write_gguf(a.work / "trained.gguf", rounded(m.state_dict()), a.work / "tokenizer.json")
+        if step == a.stop:
+            break
 
 
 if __name__ == "__main__":
