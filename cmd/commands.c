@@ -6,6 +6,7 @@
 #include "cmd/cmd_bench.h"
 #include "cmd/cmd_care.h"
 #include "cmd/cmd_diff.h"
+#include "cmd/cmd_eval.h"
 #include "cmd/cmd_generate.h"
 #include "cmd/cmd_ingest.h"
 #include "cmd/cmd_logits.h"
@@ -114,6 +115,13 @@ const struct cmd commands[] = {
 	  .opts = logits_opts, .opts_bytes = sizeof(struct logits_opts), .run = cmd_logits },
 	{ .name = "bench", .args = "", .summary = "speed of a model on this machine, beside the machine's limits",
 	  .group = "Models", .opts = bench_opts, .opts_bytes = sizeof(struct bench_opts), .run = cmd_bench },
+	{ .name = "eval", .args = "[PATH]...",
+	  .summary = "questions whose answers were planted in real text, by length", .group = "Models",
+	  .more = "Takes text below the PATHs until it is as long as asked, plants lines in it, ingests it into a "
+		  "library of its own, and asks an iRoPE model for them. Without a PATH it takes what systems have: "
+		  "/usr/include, /usr/share/doc, /usr/lib/python3. The forms are those that "
+		  "samples/train trains a model on.",
+	  .opts = eval_opts, .opts_bytes = sizeof(struct eval_opts), .max_args = -1, .run = cmd_eval },
 	{ .name = "doctor", .args = "", .summary = "what this machine and this installation offer",
 	  .group = "Looking after folio",
 	  .more = "Prints processor features and the kernels chosen for them, whether io_uring "

@@ -9,6 +9,7 @@ int cmd_bench(struct ctx *c, int argc, char **argv);
 int cmd_chat(struct ctx *c, int argc, char **argv);
 int cmd_completion(struct ctx *c, int argc, char **argv);
 int cmd_diff(struct ctx *c, int argc, char **argv);
+int cmd_eval(struct ctx *c, int argc, char **argv);
 int cmd_doctor(struct ctx *c, int argc, char **argv);
 int cmd_find(struct ctx *c, int argc, char **argv);
 int cmd_generate(struct ctx *c, int argc, char **argv);
