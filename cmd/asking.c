@@ -6,28 +6,11 @@
 #include "cmd/ctx.h"
 #include "cmd/paths.h"
 
-#include "base/size.h"
 #include "cache/library.h"
 #include "cache/session.h"
 #include "engine/encode.h"
 
 #include <stdlib.h>
-
-/* The encoder whose pages the library holds; for a library without pages of this model, the default. */
-static int open_encoder(struct asking *s, struct err *e)
-{
-	static const enum kv_type types[] = { KV_Q8, KV_Q4, KV_F16, KV_Q8 };
-	struct cat_engine found;
-	int rc = 0;
-
-	for (size_t i = 0; i < ARRAY_LEN(types) && !rc; i++) {
-		encoder_close(s->enc);
-		rc = encoder_open(&s->enc, s->en, s->tok, types[i], e);
-		if (!rc && !cat_engine_find(lib_catalog(s->lib), encoder_fingerprint(s->enc), &found, NULL))
-			break;
-	}
-	return rc;
-}
 
 static int keep_id(void *ctx, const struct session *f)
 {
@@ -78,7 +61,7 @@ int asking_open(struct asking *s, const struct strs *source, const char *session
 	if (!rc)
 		rc = cmd_open_model(s->c, NULL, &s->en, &s->tok, e);
 	if (!rc)
-		rc = open_encoder(s, e);
+		rc = cmd_open_encoder(s->lib, s->en, s->tok, &s->enc, e);
 	if (!rc)
 		rc = pages_open(&s->pages, s->lib, s->enc, e);
 	return rc;
